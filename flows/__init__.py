@@ -1,0 +1,1 @@
+"""The ``diffbio`` command, its stages and their Prefect flows (import name ``diffbio_flows``)."""
