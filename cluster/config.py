@@ -21,7 +21,7 @@ class ClusterConfig:
     """Where shards are processed.
 
     Attributes:
-        kind: ``in-process`` (this process, for tests and debugging), ``local`` (one process per core on this machine) or
+        kind: ``in-process`` (this process, for tests and debugging), ``local`` (a process per core of this machine) or
             ``address`` (the workers of a Dask scheduler that is already running).
         workers: Worker processes of a local cluster; None takes every core that this process may use.
         memory_mb: Memory that one worker is expected to stay under (MB).

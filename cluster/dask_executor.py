@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
 import queue
@@ -32,6 +31,7 @@ class DaskExecutor:
         self.config = config
         self._stack = ExitStack()
         self._client: Client | None = None
+        self._warm_ups: list[Future] = []
 
     @property
     def client(self) -> Client:
@@ -49,7 +49,7 @@ class DaskExecutor:
         """Threads of all live workers."""
         try:
             return sum(self.client.nthreads().values())
-        except (OSError, asyncio.TimeoutError, CancelledError) as error:
+        except (OSError, TimeoutError, CancelledError) as error:
             raise self._lost(describe(error)) from error
 
     def warm_up(self, function: Callable[[], object]) -> None:
@@ -87,7 +87,8 @@ class DaskExecutor:
                 hand_out(in_flight_per_worker * self.workers - len(in_flight))
                 yield result
         finally:
-            self.client.cancel(list(in_flight), reason="the run stopped") if in_flight else None
+            if in_flight:
+                self.client.cancel(list(in_flight), reason="the run stopped")
 
     def _next(self, finished: queue.SimpleQueue[Future]) -> Future:
         """The next finished future; gives up when no worker has been alive for the configured time."""
@@ -109,7 +110,7 @@ class DaskExecutor:
                 f"{error.allowed_failures + 1} workers died while working on it, most often for lack of memory "
                 f"({self.config.memory_mb} MB are expected to be enough for a worker)",
             ) from error
-        except (CancelledError, asyncio.TimeoutError, OSError) as error:
+        except (CancelledError, TimeoutError, OSError) as error:
             if future.status == "error":
                 raise TaskFailedError(name, describe(error)) from error
             raise self._lost(f"while working on {name}: {describe(error)}") from error
@@ -133,22 +134,16 @@ class DaskExecutor:
             "distributed.admin.log-length": 0,
         }
         self._stack.enter_context(dask.config.set(settings))
+        patience = self.config.worker_timeout
         try:
-            if self.config.address is None:
-                cluster = self._stack.enter_context(self._local_cluster())
-                self._client = self._stack.enter_context(Client(cluster))
-            else:
-                self._client = self._stack.enter_context(
-                    Client(self.config.address, timeout=min(20.0, self.config.worker_timeout), set_as_default=False)
-                )
-            self.client.wait_for_workers(1, timeout=self.config.worker_timeout)
-        except (OSError, asyncio.TimeoutError, ValueError) as error:
+            address = self.config.address or self._stack.enter_context(self._local_cluster())
+            client = Client(address, timeout=min(20.0, patience), set_as_default=False)
+            self._client = self._stack.enter_context(client)
+            client.wait_for_workers(1, timeout=patience)
+        except (TimeoutError, OSError, ValueError) as error:
             self._stack.close()
-            if self.config.address is None:
-                raise ClusterLostError(f"no local worker could be started: {describe(error)}") from error
-            raise ClusterLostError(
-                f"no Dask scheduler with workers at {self.config.address}: {describe(error)}"
-            ) from error
+            where = f"at {self.config.address}" if self.config.address else "on this machine"
+            raise ClusterLostError(f"no Dask scheduler with workers {where}: {describe(error)}") from error
         return self
 
     def _local_cluster(self) -> LocalCluster:
