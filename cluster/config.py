@@ -90,6 +90,10 @@ class ClusterConfig:
         except (TypeError, ValueError) as error:
             raise ClusterConfigError(f"{path}: {error}") from error
 
+    def with_workers(self, workers: int) -> ClusterConfig:
+        """The same cluster with another number of workers."""
+        return replace(self, workers=workers)
+
     def with_scratch(self, folder: str | os.PathLike[str]) -> ClusterConfig:
         """The same cluster with its workers' files in ``folder``, unless another one was chosen."""
         return self if self.scratch else replace(self, scratch=str(folder))

@@ -6,9 +6,9 @@ import os
 import numpy as np
 import pysam
 import pytest
-from diffbio_io.reference import Reference
 
 from diffbio_core.problems import InputError
+from diffbio_io.reference import Reference
 
 FASTA = ">c1 a comment\nACGTacgtNn\nRYKM\n>c2\nTTTT\n"
 
