@@ -1,7 +1,14 @@
 """Where diffbio's work runs: in this process or on a Dask cluster (import name ``diffbio_cluster``)."""
 
 from diffbio_cluster.config import ClusterConfig, ClusterConfigError
-from diffbio_cluster.executor import ClusterLostError, Executor, InProcessExecutor, TaskFailedError, open_executor
+from diffbio_cluster.executor import (
+    ClusterLostError,
+    Executor,
+    InProcessExecutor,
+    TaskFailedError,
+    describe,
+    open_executor,
+)
 
 __all__ = [
     "ClusterConfig",
@@ -10,5 +17,6 @@ __all__ = [
     "Executor",
     "InProcessExecutor",
     "TaskFailedError",
+    "describe",
     "open_executor",
 ]

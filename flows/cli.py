@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from diffbio_core import __version__
+
 FILE = click.Path(path_type=Path)
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -22,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="diffbio-core", prog_name="diffbio")
+@click.version_option(__version__, prog_name="diffbio")
 def diffbio() -> None:
     """Germline small variants from aligned reads, by a caller whose every stage is differentiable."""
 

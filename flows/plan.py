@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from diffbio_core import __version__
+from diffbio_core.problems import InputError
 from diffbio_core.windows.grid import Shard
 from diffbio_flows.parameters import CallParameters
 from diffbio_flows.shard_task import ShardTask
@@ -79,14 +80,17 @@ def plan_call(parameters: CallParameters) -> CallPlan:
 
     Raises:
         InputError: With every problem found.
-        ClusterConfigError: The cluster is described wrongly.
     """
     from diffbio_core.models import default_model_path
-    from diffbio_flows.preflight import check_call
+    from diffbio_flows.call_input import check_call
 
     model = parameters.model or default_model_path()
     checked = check_call(parameters, model)
-    return CallPlan(parameters, checked.contigs, checked.intervals, checked.sample, model)
+    plan = CallPlan(parameters, checked.contigs, checked.intervals, checked.sample, model)
+    problems = plan.work.problems(plan.identity())
+    if problems:
+        raise InputError(problems)
+    return plan
 
 
 def call_identity(parameters: CallParameters, model: Path) -> dict[str, Any]:
@@ -96,7 +100,7 @@ def call_identity(parameters: CallParameters, model: Path) -> dict[str, Any]:
         OSError: An input file cannot be looked at.
     """
     return {
-        "diffbio": version("diffbio-core"),
+        "diffbio": __version__,
         "reads": file_identity(parameters.reads),
         "reference": file_identity(parameters.reference),
         "model": file_identity(model / "parameters.safetensors"),

@@ -11,7 +11,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from diffbio_cluster import Executor, open_executor
+from diffbio_cluster import Executor, TaskFailedError, describe, open_executor
+from diffbio_core import __version__
 from diffbio_flows.parameters import CallParameters
 from diffbio_flows.plan import CallPlan, bp_per_task, plan_call
 from diffbio_flows.progress import Progress, Silence
@@ -92,14 +93,22 @@ def process_shards(
 
 
 def merge_calls(plan: CallPlan) -> None:
-    """Writes the output from the shards' files; it appears under its name when it is whole, index included."""
-    from diffbio_io.vcf import merge_shards
+    """Writes the output from the shards' files; it appears under its name when it is whole, index included.
 
-    parts = [(".vcf", plan.parameters.output), (".g.vcf", plan.parameters.gvcf)]
-    for ending, output in parts:
+    Raises:
+        TaskFailedError: The output cannot be written.
+    """
+    from diffbio_io.vcf import merge_shards, vcf_header
+
+    source = ("source", f"diffbio {__version__}")
+    header = vcf_header(plan.contigs, plan.sample, meta=[source, ("reference", plan.parameters.reference.name)])
+    for ending, output in ((".vcf", plan.parameters.output), (".g.vcf", plan.parameters.gvcf)):
         if output is not None:
-            shards = (shard_path(plan.work.calls, shard.name, ending) for shard in plan.shards())
-            merge_shards(shards, output, contigs=plan.contigs, sample=plan.sample)
+            shards = [shard_path(plan.work.calls, shard.name, ending) for shard in plan.shards()]
+            try:
+                merge_shards(output, shards, plan.contigs, header)
+            except OSError as error:
+                raise TaskFailedError(f"writing {output}", describe(error)) from error
 
 
 def finish(plan: CallPlan, *, resumed_shards: int, workers: int, wall_seconds: dict[str, float]) -> CallSummary:

@@ -98,7 +98,7 @@ def commit_shard(folder: str | os.PathLike[str], result: ShardResult, texts: Map
 
 
 def load_shard(folder: str | os.PathLike[str], name: str) -> ShardResult | None:
-    """The result of a finished shard; None where it is not finished or its files are not those that its marker names."""
+    """The result of a finished shard; None where it is not finished or its files are not those of its marker."""
     try:
         result = load_marker(folder, name)
         for ending, checksum in result.files.items():

@@ -5,9 +5,9 @@ import os
 import pysam
 import pysam.bcftools
 import pytest
-from diffbio_io.vcf import merge_shards, vcf_header, vcf_line, write_shard
 
 from diffbio_core.calling.sites import CalledSite
+from diffbio_io.vcf import merge_shards, vcf_header, vcf_line, write_shard
 
 CONTIGS = {"c2": 1000, "c1": 240}
 
