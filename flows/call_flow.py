@@ -29,7 +29,8 @@ from diffbio_flows.worker import warm_up
 GROUPS_AT_ONCE = 2
 
 
-@flow(name="call", task_runner=ThreadPoolTaskRunner(max_workers=GROUPS_AT_ONCE))  # type: ignore[arg-type]
+# Nothing is persisted, since Prefect would do that with pickle.
+@flow(name="call", persist_result=False, task_runner=ThreadPoolTaskRunner(max_workers=GROUPS_AT_ONCE))  # type: ignore[arg-type]
 def call_flow(parameters: CallParameters) -> CallSummary:
     """Calls variants of one sample; a run that was interrupted goes on where it stood.
 
@@ -41,6 +42,7 @@ def call_flow(parameters: CallParameters) -> CallSummary:
         TaskFailedError: A shard could not be processed. Finished shards are kept.
         ClusterLostError: No worker could be started, or none is left. Finished shards are kept.
     """
+    # Arguments of tasks are quoted, or Prefect would search each of them for futures.
     clock = Stopwatch()
     with clock("check"):
         plan = check_input(quote(parameters))
@@ -64,31 +66,29 @@ def call_flow(parameters: CallParameters) -> CallSummary:
         return summarise(quote(plan), len(finished), workers, quote(clock))
 
 
-@task(name="check input", cache_policy=NO_CACHE)
-def check_input(parameters: quote[CallParameters]) -> CallPlan:
+@task(name="check input", cache_policy=NO_CACHE, persist_result=False)
+def check_input(parameters: CallParameters) -> CallPlan:
     """See `plan_call`."""
-    return plan_call(parameters.unquote())
+    return plan_call(parameters)
 
 
-@task(name="call shards", task_run_name="shards {first} to {last}", cache_policy=NO_CACHE)
-def call_shards(
-    executor: quote[Executor], group: quote[list[ShardTask]], progress: quote[Progress], first: str, last: str
-) -> None:
+@task(name="call shards", task_run_name="shards {first} to {last}", cache_policy=NO_CACHE, persist_result=False)
+def call_shards(executor: Executor, group: list[ShardTask], progress: Progress, first: str, last: str) -> None:
     """See `process_shards`."""
-    process_shards(executor.unquote(), group.unquote(), progress.unquote())
+    process_shards(executor, group, progress)
 
 
-@task(name="write VCF", cache_policy=NO_CACHE)
-def write_vcf(plan: quote[CallPlan]) -> None:
+@task(name="write VCF", cache_policy=NO_CACHE, persist_result=False)
+def write_vcf(plan: CallPlan) -> None:
     """See `merge_calls`."""
-    merge_calls(plan.unquote())
+    merge_calls(plan)
 
 
-@task(name="summarise", cache_policy=NO_CACHE)
-def summarise(plan: quote[CallPlan], resumed_shards: int, workers: int, clock: quote[Stopwatch]) -> CallSummary:
+@task(name="summarise", cache_policy=NO_CACHE, persist_result=False)
+def summarise(plan: CallPlan, resumed_shards: int, workers: int, clock: Stopwatch) -> CallSummary:
     """See `finish`; the summary becomes an artifact."""
-    seconds = clock.unquote().seconds
-    summary = finish(plan.unquote(), resumed_shards=resumed_shards, workers=workers, wall_seconds=seconds)
+    seconds = clock.seconds
+    summary = finish(plan, resumed_shards=resumed_shards, workers=workers, wall_seconds=seconds)
     create_markdown_artifact(as_markdown(summary), key="call-summary", description=f"Calls of {summary.sample}")
     return summary
 

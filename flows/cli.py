@@ -78,7 +78,7 @@ def call(*, prefect: bool, as_json: bool, haploid_contigs: str, **fields: Any) -
     contigs = tuple(name for name in haploid_contigs.split(",") if name)
     parameters = CallParameters(haploid_contigs=contigs, **fields)
     if prefect:
-        from diffbio_flows.call_flow import call_in_prefect
+        from diffbio_flows.prefect_run import call_in_prefect
 
         summary = call_in_prefect(parameters)
     else:
@@ -137,9 +137,12 @@ def model() -> None:
 @json_option
 def show_model(*, directory: Path | None, as_json: bool) -> None:
     """Print the card of a model, by default of the shipped one."""
-    from diffbio_core.models import default_model_path, load_card
+    from diffbio_core.models import ModelError, default_model_path, load_card
 
-    card = load_card(directory or default_model_path())
+    try:
+        card = load_card(directory or default_model_path())
+    except ModelError as error:
+        raise click.UsageError(str(error)) from error
     show(card, "\n".join(card_lines(card)), as_json)
 
 

@@ -7,15 +7,10 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from types import FrameType
 
 import click
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a run the way that Ctrl-C does."""
 
 
 def exit_status(command: Callable[[], object]) -> int:
@@ -23,15 +18,13 @@ def exit_status(command: Callable[[], object]) -> int:
 
     ``DIFFBIO_DEBUG=1`` in the environment shows tracebacks.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    # Both end a run in order, also where a shell has started the command with interrupts ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         command()
-    except (KeyboardInterrupt, click.Abort) as error:
-        # A second signal would cut the tidying short.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        what = "terminated" if isinstance(error, Terminated) else "interrupted"
-        return _told([f"{what}; finished work is kept, the same command goes on from there"], FAILED)
+    except (KeyboardInterrupt, click.Abort):
+        return _told(["interrupted; finished work is kept, the same command goes on from there"], FAILED)
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
@@ -77,7 +70,3 @@ def _told(lines: list[str], status: int) -> int:
     for line in lines:
         click.echo(f"diffbio: {line}", err=True)
     return status
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from diffbio_cluster import ClusterConfigError
 from diffbio_core import __version__
-from diffbio_core.problems import InputError
+from diffbio_core.models import ModelError, default_model_path, load_card
+from diffbio_core.problems import Problem
 from diffbio_core.windows.grid import Shard
 from diffbio_flows.parameters import CallParameters
+from diffbio_flows.preflight import check_call
 from diffbio_flows.shard_task import ShardTask
 from diffbio_flows.work_directory import WorkDirectory, file_identity
 from diffbio_io.regions import Intervals
@@ -81,16 +84,43 @@ def plan_call(parameters: CallParameters) -> CallPlan:
     Raises:
         InputError: With every problem found.
     """
-    from diffbio_core.models import default_model_path
-    from diffbio_flows.call_input import check_call
-
     model = parameters.model or default_model_path()
-    checked = check_call(parameters, model)
-    plan = CallPlan(parameters, checked.contigs, checked.intervals, checked.sample, model)
-    problems = plan.work.problems(plan.identity())
-    if problems:
-        raise InputError(problems)
-    return plan
+    workers, more = 0, []
+    try:
+        workers = parameters.cluster_config().local_workers
+    except ClusterConfigError as error:
+        more.append(Problem("cluster", str(error), "Correct --cluster, --scheduler or --workers."))
+    try:
+        load_card(model)
+    except ModelError as error:
+        more.append(Problem("--model", str(error), "Give the folder of a model that this version can use."))
+    resumes = False
+    try:
+        identity = call_identity(parameters, model)
+    except OSError:
+        pass  # The check below tells which file is missing.
+    else:
+        work = WorkDirectory(parameters.work_path)
+        more += work.problems(identity)
+        resumes = work.is_unfinished and not more
+    checked = check_call(
+        parameters.reads,
+        parameters.reference,
+        parameters.output,
+        gvcf=parameters.gvcf,
+        regions=parameters.region,
+        bed=parameters.regions,
+        sample=parameters.sample,
+        haploid_contigs=parameters.haploid_contigs,
+        work_dir=parameters.work_path,
+        workers=workers,
+        local=workers > 0,
+        keep_windows=parameters.keep_windows,
+        # A run that stopped between its output and its report has written that output itself.
+        force=parameters.force or resumes,
+        more=more,
+    )
+    return CallPlan(parameters, checked.contigs, checked.intervals, checked.sample, model)
 
 
 def call_identity(parameters: CallParameters, model: Path) -> dict[str, Any]:

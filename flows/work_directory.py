@@ -54,6 +54,11 @@ class WorkDirectory:
         """The summary of the finished run, for people."""
         return self.path / "report.html"
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a run was started here and has not written its summary."""
+        return (self.path / "run.json").exists() and not self.summary.exists()
+
     def problems(self, identity: Identity) -> list[Problem]:
         """Why a run of this identity may not use the folder; empty where it may. Writes nothing."""
         if not self.path.exists():
@@ -98,6 +103,7 @@ class WorkDirectory:
             if self._recorded() is None:
                 entries = {"format": FORMAT, "started": datetime.now(UTC).isoformat(timespec="seconds"), **identity}
                 write_whole(self.path / "run.json", json.dumps(entries, indent=2).encode())
+            self.summary.unlink(missing_ok=True)
             self.calls.mkdir(exist_ok=True)
             shutil.rmtree(self.scratch, ignore_errors=True)
             self.scratch.mkdir()
