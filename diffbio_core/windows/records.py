@@ -96,7 +96,7 @@ def scan_records(raw: UInt8[np.ndarray, "bytes"], reference_id: int, start: int,
     _describe_records(
         raw, offsets, table.start, table.alignment_start, table.end, table.name_hash, table.fate, start, stop
     )
-    inside = table.end > start
+    inside = (table.end > start) & (table.start < stop)
     if not inside.all():
         table = ReadTable(*(getattr(table, field)[inside] for field in table.__dataclass_fields__))
     _thin(table.start, table.end, table.name_hash, table.fate, start - start % _DEPTH_BLOCK, stop)

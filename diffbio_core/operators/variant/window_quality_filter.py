@@ -1,0 +1,77 @@
+"""How much each base of a candidate's view counts: a soft threshold on its quality and on its read's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from diffbio_core.operators.base import OperatorConfig, OperatorModule, scalar
+from diffbio_core.typing import Metadata, PyTree
+
+WEIGHT_STEPS = 1024
+"""Weights are multiples of 1 / WEIGHT_STEPS, so that sums of up to 2^14 of them are exact in float32, in any order."""
+
+
+@dataclass(frozen=True)
+class WindowQualityFilterConfig(OperatorConfig):
+    """Where the soft thresholds start.
+
+    Attributes:
+        quality_threshold: Base quality (Phred) that counts half.
+        quality_temperature: Width of the threshold (Phred).
+        mapping_quality_threshold: Mapping quality (Phred) that counts half.
+        mapping_quality_temperature: Width of the threshold (Phred).
+    """
+
+    quality_threshold: float = 10.0
+    quality_temperature: float = 3.0
+    mapping_quality_threshold: float = 5.0
+    mapping_quality_temperature: float = 3.0
+
+
+class WindowQualityFilter(OperatorModule):
+    """Weighs every base by sigmoid((quality - threshold) / temperature), times the same of its read's mapping quality.
+
+    Attributes:
+        threshold: Learnable base-quality threshold (Phred).
+        log_temperature: Learnable logarithm of its temperature.
+        mapping_threshold: Learnable mapping-quality threshold (Phred).
+        mapping_log_temperature: Learnable logarithm of its temperature.
+    """
+
+    def __init__(
+        self, config: WindowQualityFilterConfig, *, rngs: nnx.Rngs | None = None, name: str | None = None
+    ) -> None:
+        super().__init__(config, rngs=rngs, name=name)
+        self.threshold = nnx.Param(scalar(config.quality_threshold))
+        self.log_temperature = nnx.Param(jnp.log(scalar(config.quality_temperature)))
+        self.mapping_threshold = nnx.Param(scalar(config.mapping_quality_threshold))
+        self.mapping_log_temperature = nnx.Param(jnp.log(scalar(config.mapping_quality_temperature)))
+
+    def apply(
+        self,
+        data: PyTree,
+        state: PyTree,
+        metadata: Metadata,
+        random_params: Any = None,
+        stats: dict[str, Any] | None = None,
+    ) -> tuple[PyTree, PyTree, Metadata]:
+        """Add ``weight`` (rows, width), in [0, 1], to a view's ``base_quality`` and ``mapping_quality``."""
+        quality = _retention(data["base_quality"], self.threshold[...], self.log_temperature[...])
+        mapping = _retention(data["mapping_quality"], self.mapping_threshold[...], self.mapping_log_temperature[...])
+        weight = round_straight_through(quality * mapping[:, None], WEIGHT_STEPS)
+        return {**data, "weight": weight}, state, metadata
+
+
+def _retention(quality: Array, threshold: Float[Array, ""], log_temperature: Float[Array, ""]) -> Float[Array, "..."]:
+    return jax.nn.sigmoid((quality.astype(threshold.dtype) - threshold) * jnp.exp(-log_temperature))
+
+
+def round_straight_through(values: Float[Array, "..."], steps: int) -> Float[Array, "..."]:
+    """Round to multiples of 1 / steps; the gradient is that of no rounding (Bengio et al. 2013, arXiv 1308.3432)."""
+    return values + jax.lax.stop_gradient(jnp.round(values * steps) / steps - values)
