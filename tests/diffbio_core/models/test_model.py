@@ -67,6 +67,8 @@ def test_a_parameter_of_another_shape_is_named(pipeline, tmp_path):
 def test_the_card_of_the_shipped_model_is_that_of_this_version():
     card = load_card(default_model_path())
     assert card["features"] == FEATURES
-    assert (FLANK, PILEUP_CHANNELS, SUMMARY_CHANNELS) == tuple(
-        FEATURES[name] for name in ("flank", "pileup_channels", "summary_channels")
+    assert tuple(FEATURES[name] for name in ("flank", "pileup_channels", "summary_channels")) == (
+        FLANK,
+        PILEUP_CHANNELS,
+        SUMMARY_CHANNELS,
     )
