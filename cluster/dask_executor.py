@@ -153,6 +153,8 @@ class DaskExecutor:
             processes=True,
             memory_limit=f"{self.config.memory_mb}MB",
             dashboard_address=None,
+            # Without a dashboard the scheduler would still listen on Dask's usual port, for all the network.
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
             silence_logs=logging.CRITICAL,
             local_directory=self.config.scratch,
             env=worker_environment() | dict(self.config.environment),
