@@ -127,8 +127,10 @@ def _index(path: Path, work_dir: Path | None) -> tuple[Path, Path | None]:
                 raise InputError([Problem(str(fai), f"is older than {path}", _REINDEX)])
             return fai, gzi
     for folder in folders:
-        if os.access(folder, os.W_OK):
+        try:
             return _build(path, folder, compressed)
+        except OSError:  # a folder that cannot be written, or a file system without room
+            continue
     what = "has no index (.fai, and .gzi where compressed) and its folder cannot be written"
     raise InputError([Problem(str(path), what, "Run `samtools faidx` on it, or give a work directory.")])
 

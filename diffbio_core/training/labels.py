@@ -37,7 +37,11 @@ class TruthAlleles:
             for number, alt in enumerate(alts, start=1):
                 copies = sum(allele == number for allele in genotype)
                 if copies:
-                    self._add(*normalise(position, ref, (alt,), bases)[:2], normalise(position, ref, (alt,), bases)[2][0], copies)
+                    self._add(
+                        *normalise(position, ref, (alt,), bases)[:2],
+                        normalise(position, ref, (alt,), bases)[2][0],
+                        copies,
+                    )
 
     def _add(self, position: int, ref: str, alt: str, copies: int) -> None:
         if len(ref) == len(alt):

@@ -134,7 +134,9 @@ def find_candidates(
     head = bounds[:-1]
     place = events.window[head] * width + events.column[head]
     keep = number >= enough[np.minimum(place, enough.size - 1)]
-    keep &= (reference[place] < N_BASE) & (place - halo < end) & (place - halo - np.minimum(events.length[head], 0) < end)
+    keep &= (
+        (reference[place] < N_BASE) & (place - halo < end) & (place - halo - np.minimum(events.length[head], 0) < end)
+    )
     indel = np.empty((int(keep.sum()), 6), np.int64)
     indel[:, 0] = events.window[head][keep]
     indel[:, 1] = events.column[head][keep]

@@ -30,7 +30,12 @@ MAX_INDEL = 120
 MISSING_QUALITY = 30
 """Phred quality given to the bases of a read whose record holds none."""
 
-PLANES = {"base": ("uint8", NO_READ), "base_quality": ("uint8", 0), "mapping_quality": ("uint8", 0), "indel": ("int8", 0)}
+PLANES = {
+    "base": ("uint8", NO_READ),
+    "base_quality": ("uint8", 0),
+    "mapping_quality": ("uint8", 0),
+    "indel": ("int8", 0),
+}
 """Type and fill value of each plane."""
 
 BASES = "ACGTN"

@@ -243,7 +243,10 @@ def _spell(bases, center, change, code, inserted, halo, view_reference, view_all
 def _tract(bases, center, change, inserted, halo):
     tract = 0
     if change < 0:
-        while center + 1 + tract - change < center + halo and bases[center + 1 + tract] == bases[center + 1 + tract - change]:
+        while (
+            center + 1 + tract - change < center + halo
+            and bases[center + 1 + tract] == bases[center + 1 + tract - change]
+        ):
             tract += 1
     elif change > 0:
         # Past one copy, a shifted insertion repeats what lay before it.

@@ -110,4 +110,6 @@ def _genotype_evidence(shows: Array, differs: Array) -> Float[Array, "3"]:
     none = shows * error + differs * right
     one = (shows + differs) * half
     both = shows * right + differs * error
-    return jnp.stack([jnp.tanh((one - none) / 10), jnp.tanh((one - both) / 10), shows / jnp.maximum(shows + differs, 1)])
+    return jnp.stack(
+        [jnp.tanh((one - none) / 10), jnp.tanh((one - both) / 10), shows / jnp.maximum(shows + differs, 1)]
+    )
