@@ -120,9 +120,15 @@ def simulate(*, as_json: bool, region: tuple[str, ...], **fields: Any) -> None:
     """Simulate reference, reads, true variants and confident regions."""
     from dataclasses import asdict
 
+    from diffbio_core.problems import InputError
     from diffbio_io.simulation import simulate_dataset
 
-    dataset = simulate_dataset(regions=region, **fields)
+    try:
+        dataset = simulate_dataset(regions=region, **fields)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     files = {name: str(path) for name, path in asdict(dataset).items()}
     show(files, "\n".join(f"{name:<10} {path}" for name, path in files.items()), as_json)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from diffbio_cluster import Executor, TaskFailedError, describe, open_executor
+from diffbio_cluster import Executor, TaskFailedError, describe, open_executor, peak_memory_mb
 from diffbio_core import __version__
 from diffbio_flows.parameters import CallParameters
 from diffbio_flows.plan import CallPlan, bp_per_task, plan_call
@@ -127,7 +126,7 @@ def finish(plan: CallPlan, *, resumed_shards: int, workers: int, wall_seconds: d
         resumed_shards=resumed_shards,
         workers=workers,
         wall_seconds=wall_seconds,
-        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        peak_memory_mb=peak_memory_mb(),
     )
     write_whole(work.report, as_html(summary).encode())
     write_whole(work.summary, json.dumps(summary.to_json(), indent=2).encode())
