@@ -60,7 +60,7 @@ cluster_options = options(
 @click.option("--model", type=FILE, metavar="DIR", help="Model directory; the shipped model if not given.")
 @click.option("--haploid-contigs", metavar="C,...", default="", help="Contigs with one copy, such as chrX,chrY.")
 @click.option("--work-dir", type=FILE, help="Folder for the run's state; OUTPUT.work if not given.")
-@click.option("--keep-windows/--no-keep-windows", default=False, show_default=True, help="Keep the window store.")
+@click.option("--keep-windows", type=bool, default=True, show_default="yes", metavar="yes|no", help="Keep the window store.")
 @window_length_option
 @cluster_options
 @click.option("--prefect", is_flag=True, help="Run as a Prefect flow.")

@@ -69,7 +69,7 @@ class CallParameters(RunParameters):
     model: Path | None = Field(None, description="Model directory; the shipped model if not given")
     haploid_contigs: tuple[str, ...] = Field((), description="Contigs with one copy, such as chrX and chrY of a male")
     work_dir: Path | None = Field(None, description="Folder for the run's state; OUTPUT.work if not given")
-    keep_windows: bool = Field(False, description="Keep the decoded windows (Zarr) in the work directory")
+    keep_windows: bool = Field(True, description="Keep the decoded windows (Zarr) in the work directory")
     force: bool = Field(False, description="Overwrite the output")
 
     @property

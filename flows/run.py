@@ -54,6 +54,7 @@ def call_variants(
                 stack.enter_context(executor)
                 executor.warm_up(warm_up)
                 workers = executor.workers
+                lay_out_store(plan)
             with clock("shards"):
                 waiting, finished = split_tasks(plan)
                 announce(progress, waiting, finished)
@@ -62,6 +63,17 @@ def call_variants(
         with clock("merge"):
             merge_calls(plan)
         return finish(plan, resumed_shards=len(finished), workers=workers, wall_seconds=clock.seconds)
+
+
+def lay_out_store(plan: CallPlan) -> None:
+    """Makes the arrays of every contig to be called, before workers write to them side by side."""
+    if plan.parameters.keep_windows:
+        from diffbio_io.store import WindowStore
+
+        store = WindowStore(plan.work.store, plan.parameters.grid)
+        for contig in plan.intervals:
+            made_of = {"sample": plan.sample, "reads": str(plan.parameters.reads)}
+            store.create_contig(contig, plan.contigs[contig], made_of)
 
 
 def split_tasks(plan: CallPlan) -> tuple[list[ShardTask], list[ShardTask]]:

@@ -157,7 +157,7 @@ def _order_problem(path: Path, file: pysam.AlignmentFile) -> Problem | None:
     told = file.header.to_dict().get("HD", {}).get("SO", "unknown")
     remedy = f"Sort it: `samtools sort -o sorted.bam {path}`, then `samtools index sorted.bam`."
     # Position fields alone: CRAM then needs no reference.
-    options = [b"required_fields=14"] if file.is_cram else None
+    options = ["required_fields=14"] if file.is_cram else None
     try:
         with pysam.AlignmentFile(str(path), ignore_truncation=True, format_options=options) as reads:
             for _, read in zip(range(_SORT_SAMPLE), reads.fetch(until_eof=True), strict=False):

@@ -136,7 +136,7 @@ def merge_shards(
     stale = output.with_name(f"{output.name}.{'tbi' if csi else 'csi'}")
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
         aside = Path(folder, output.name)
-        with pysam.BGZFile(str(aside), "w") as file:
+        with pysam.BGZFile(str(aside), "w", index=None) as file:
             file.write(header.encode())
             for block in _ordered(shards, contigs):
                 file.write(block)

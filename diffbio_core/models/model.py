@@ -93,7 +93,7 @@ def save_model(path: str | os.PathLike[str], pipeline: Any, **card: Any) -> None
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {
-        ".".join(map(str, name)): np.ascontiguousarray(variable.get_value())
+        ".".join(map(str, name)): np.array(variable.get_value(), order="C")
         for name, variable in nnx.to_flat_state(nnx.state(pipeline, nnx.Param))
     }
     save_file(arrays, folder / _PARAMETERS)

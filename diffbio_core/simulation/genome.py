@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +48,34 @@ def random_reference(length: int, rng: np.random.Generator) -> UInt8[np.ndarray,
     _plant_segmental_duplications(sequence, rng)
     _plant_tracts(sequence, rng)
     return sequence
+
+
+def draw_slices(
+    genome: Mapping[str, UInt8[np.ndarray, " length"]], bases: int, rng: np.random.Generator, longest: int = 200_000
+) -> list[tuple[str, int, int]]:
+    """Random slices of a genome's known sequence that sum to about this many bases.
+
+    Args:
+        genome: Base codes by contig.
+        bases: Bases wanted in all; fewer come out of a shorter genome.
+        rng: Source of randomness.
+        longest: Longest slice (bp); runs of known sequence under a tenth of it are left out.
+
+    Returns:
+        (contig, start, stop), 0-based half-open, in the genome's order.
+    """
+    pieces = []
+    for contig, codes in genome.items():
+        edges = np.flatnonzero(np.diff(codes < 4, prepend=False, append=False)).tolist()
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            cuts = [*range(start, stop, longest), stop]
+            pieces += [(contig, low, high) for low, high in itertools.pairwise(cuts) if high - low > longest // 10]
+    total, chosen = 0, []
+    for place in rng.permutation(len(pieces)).tolist():
+        if total < bases:
+            chosen.append(place)
+            total += pieces[place][2] - pieces[place][1]
+    return [pieces[place] for place in sorted(chosen)]
 
 
 def diverge(

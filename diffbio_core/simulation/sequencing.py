@@ -31,6 +31,7 @@ class SequencingModel:
         pcr_errors: Substitutions per base that both mates share, at good quality.
         slippage: Multiplies the odds that a fragment's repeats have gained or lost units.
         systematic: Share of 10-mers after which a base is misread on that strand by part of the reads.
+        stalls: Share of 10-mers after which part of the reads of that strand lose their phase.
         duplicates: Duplicates per fragment, all flagged.
         chimeras: Share of fragments joined from two places.
         unevenness: Standard deviation of the logarithm of local depth.
@@ -55,7 +56,8 @@ class SequencingModel:
     deamination: float = 1e-5
     pcr_errors: float = 4e-6
     slippage: float = 1.0
-    systematic: float = 1e-4
+    systematic: float = 1.5e-4
+    stalls: float = 2e-4
     duplicates: float = 0.06
     chimeras: float = 0.01
     unevenness: float = 0.14

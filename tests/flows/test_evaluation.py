@@ -103,6 +103,20 @@ def test_a_vcf_of_another_reference_is_told(tmp_path, truth, calls):
         evaluate_calls(truth, calls, other)
 
 
+def test_files_that_share_no_contig_with_the_reference_are_told(tmp_path, truth, calls):
+    other = tmp_path / "other.fa"
+    other.write_text(f">chr1\n{SEQUENCE}\n")
+    bed = tmp_path / "c.bed"
+    bed.write_text("1\t0\t9\n")
+    with pytest.raises(InputError) as error:
+        evaluate_calls(truth, calls, other, bed)
+    assert [problem.what for problem in error.value.problems] == [
+        "none of its contigs (c1) is one of the reference",
+        "none of its contigs (c1) is one of the reference",
+        "none of its contigs (1) is one of the reference",
+    ]
+
+
 def test_several_samples_are_told(tmp_path, reference, truth):
     calls = tmp_path / "two.vcf"
     calls.write_text(HEADER.replace("\tS\n", "\tS\tT\n"))
