@@ -60,7 +60,9 @@ cluster_options = options(
 @click.option("--model", type=FILE, metavar="DIR", help="Model directory; the shipped model if not given.")
 @click.option("--haploid-contigs", metavar="C,...", default="", help="Contigs with one copy, such as chrX,chrY.")
 @click.option("--work-dir", type=FILE, help="Folder for the run's state; OUTPUT.work if not given.")
-@click.option("--keep-windows", type=bool, default=True, show_default="yes", metavar="yes|no", help="Keep the window store.")
+@click.option(
+    "--keep-windows", type=bool, default=True, show_default="yes", metavar="yes|no", help="Keep the window store."
+)
 @window_length_option
 @cluster_options
 @click.option("--prefect", is_flag=True, help="Run as a Prefect flow.")
@@ -100,12 +102,9 @@ def evaluate(*, json_file: Path | None, truth: Path, calls: Path, region: tuple[
     """Compare calls with the truth, by haplotype; prints hap.py's summary columns."""
     from diffbio_flows.evaluation import evaluate_calls
 
-    table = evaluate_calls(truth, calls, regions=region, **files)
-    if json_file is None or str(json_file) != "-":
-        click.echo(table.to_text())
-    if json_file is not None:
-        with click.open_file(str(json_file), "w", atomic=str(json_file) != "-") as file:
-            file.write(table.to_json() + "\n")
+    to_screen = str(json_file) == "-"
+    table = evaluate_calls(truth, calls, regions=region, json=None if to_screen else json_file, **files)
+    click.echo(table.to_json() if to_screen else table.to_text())
 
 
 @diffbio.command()

@@ -16,8 +16,8 @@ READS_PREFIX = "reads_"
 def tables(summary: CallSummary) -> list[Table]:
     """Titles, each with rows of a label and a value."""
     variants, totals = summary.variants, summary.totals
-    reads = {name: count for name, count in totals.counters.items() if name.startswith(READS_PREFIX)}
-    others = {name: count for name, count in totals.counters.items() if name not in reads}
+    reads = {name: count for name, count in totals.counters.items() if name.startswith(READS_PREFIX) and count}
+    others = {name: count for name, count in totals.counters.items() if not name.startswith(READS_PREFIX)}
     wall = sum(summary.wall_seconds.values())
     return [
         (
@@ -33,7 +33,8 @@ def tables(summary: CallSummary) -> list[Table]:
                 ("het/hom", _ratio(variants.het_hom)),
             ],
         ),
-        ("Reads", [(_words(name.removeprefix(READS_PREFIX)), f"{count:,}") for name, count in reads.items()]),
+        # Reads that lie across two shards are looked at in both.
+        ("Reads, by shard", [(_words(name.removeprefix(READS_PREFIX)), f"{count:,}") for name, count in reads.items()]),
         (
             "Work",
             [
