@@ -75,7 +75,7 @@ def call(*, prefect: bool, as_json: bool, haploid_contigs: str, **fields: Any) -
     """
     from diffbio_flows.console import open_progress
     from diffbio_flows.parameters import CallParameters
-    from diffbio_flows.report import as_text
+    from diffbio_flows.report import as_text, tables
 
     contigs = tuple(name for name in haploid_contigs.split(",") if name)
     parameters = CallParameters(haploid_contigs=contigs, **fields)
@@ -88,7 +88,31 @@ def call(*, prefect: bool, as_json: bool, haploid_contigs: str, **fields: Any) -
 
         with open_progress() as progress:
             summary = call_variants(parameters, progress=progress)
-    show(summary.to_json(), as_text(summary), as_json)
+    show(summary.to_json(), as_text(tables(summary)), as_json)
+
+
+@diffbio.command()
+@input_options
+@click.option("--store", required=True, metavar="DIR|URL", help="Window store to fill.")
+@window_length_option
+@cluster_options
+@click.option("--force", is_flag=True, help="Replace windows that were made from other reads.")
+@json_option
+def ingest(*, as_json: bool, **fields: Any) -> None:
+    """Fill a window store only, to train on or to call from later.
+
+    A run that was interrupted goes on where it stood when the same command is given again.
+    """
+    from diffbio_flows.console import open_progress
+    from diffbio_flows.ingest import ingest_reads
+    from diffbio_flows.parameters import IngestParameters
+    from diffbio_flows.report import as_text, work_tables
+
+    parameters = IngestParameters(**fields)
+    with open_progress() as progress:
+        summary = ingest_reads(parameters, progress=progress)
+    text = as_text([*work_tables(summary.work), ("Files", [("window store", summary.store)])])
+    show(summary.to_json(), text, as_json)
 
 
 @diffbio.command()

@@ -10,7 +10,7 @@ from diffbio_flows.evaluation import evaluate_calls
 from diffbio_flows.exit_status import exit_status
 from diffbio_flows.parameters import CallParameters
 from diffbio_flows.prefect_run import call_in_prefect
-from diffbio_flows.report import as_text
+from diffbio_flows.report import as_text, tables
 from diffbio_io.simulation import simulate_dataset
 
 
@@ -31,7 +31,7 @@ def run_demo(folder: Path, *, length: int = 500_000, contigs: int = 2) -> None:
     say("Calling: a Prefect flow, with Prefect's embedded server, whose shards run on a local Dask cluster")
     parameters = CallParameters(reads=dataset.reads, reference=dataset.reference, output=output, keep_windows=True)
     summary = call_in_prefect(parameters, home=folder / "prefect")
-    print(as_text(summary), flush=True)
+    print(as_text(tables(summary)), flush=True)
     say("Comparing the calls with the simulated truth")
     table = evaluate_calls(dataset.truth, output, dataset.reference, confident=dataset.confident)
     print(table.to_text(), flush=True)

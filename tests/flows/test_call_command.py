@@ -50,8 +50,8 @@ def test_the_simulated_variants_are_found(individual, whole):
     table = evaluate_calls(individual.truth, output, individual.reference, confident=individual.confident)
     assert table.overall.to_dict()["METRIC.F1_Score"] > 0.85
     assert summary.variants.records == len(records(output))
-    assert summary.totals.shards == 4
-    assert summary.totals.core_bp == 120_000
+    assert summary.work.totals.shards == 4
+    assert summary.work.totals.core_bp == 120_000
 
 
 def test_the_command_gives_an_indexed_vcf_a_summary_and_a_report(individual, whole, diffbio, call_arguments, tmp_path):
@@ -67,7 +67,7 @@ def test_the_command_gives_an_indexed_vcf_a_summary_and_a_report(individual, who
         assert list(file.header.samples) == ["simulated"]
     summary = json.loads(done.stdout)
     assert summary["variants"]["records"] == len(records(whole[0]))
-    assert summary["workers"] == 2
+    assert summary["work"]["workers"] == 2
     assert sorted(path.name for path in (tmp_path / "calls.vcf.gz.work").iterdir()) == [
         "lock",
         "report.html",
@@ -125,7 +125,7 @@ def test_a_killed_run_goes_on_without_doing_finished_shards_again(
     assert not output.exists()
     done = diffbio(*call_arguments(output, "--workers", "1", "--json"))
     assert done.returncode == 0
-    assert json.loads(done.stdout)["resumed_shards"] >= 1
+    assert json.loads(done.stdout)["work"]["resumed_shards"] >= 1
     assert records(output) == records(whole[0])
 
 

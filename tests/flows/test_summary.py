@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from diffbio_flows.report import as_html, as_markdown, as_text
+from diffbio_flows.report import as_html, as_markdown, as_text, tables
 from diffbio_flows.shard_task import ShardResult
-from diffbio_flows.summary import CallSummary, ShardTotals, VariantCounts, count_variants
+from diffbio_flows.summary import CallSummary, ShardTotals, VariantCounts, WorkSummary, count_variants
 
 
 def line(ref: str, alt: str, genotype: str, filters: str = "PASS") -> str:
@@ -72,16 +72,12 @@ SUMMARY = CallSummary(
     report="calls.vcf.gz.work/report.html",
     sample="<NA12878>",
     variants=VariantCounts(records=3, passed=2, snps=3, transitions=2, transversions=1, heterozygous=2, homozygous=1),
-    totals=ShardTotals.of(RESULTS),
-    resumed_shards=1,
-    workers=2,
-    wall_seconds={"check": 0.5, "shards": 61.0},
-    peak_memory_mb=80.0,
+    work=WorkSummary(ShardTotals.of(RESULTS), 1, 2, {"check": 0.5, "shards": 61.0}, 80.0),
 )
 
 
 def test_the_text_tells_variants_reads_time_and_files():
-    text = as_text(SUMMARY)
+    text = as_text(tables(SUMMARY))
     for row in (
         "  records                3 (2 PASS)",
         "  Ti/Tv                  2.00",
@@ -108,4 +104,4 @@ def test_the_markdown_has_a_table_per_part():
 def test_the_json_holds_plain_values_and_the_ratios():
     entries = json.loads(json.dumps(SUMMARY.to_json()))
     assert entries["variants"]["ti_tv"] == 2.0
-    assert entries["totals"]["counters"]["reads_used"] == 6
+    assert entries["work"]["totals"]["counters"]["reads_used"] == 6
