@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from diffbio_core.problems import InputError, Problem
 from diffbio_io.preflight import AlignmentReport, check_alignment
 from diffbio_io.reference import Reference
 from diffbio_io.regions import Intervals, resolve_regions
-
-from diffbio_core.problems import InputError, Problem
 
 PathLike = str | os.PathLike[str]
 

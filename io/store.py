@@ -289,7 +289,11 @@ class WindowStore:
 
     def _check_layout(self, contig: str, layout: Mapping[str, Any]) -> None:
         attributes = self._open_group(contig).attrs
-        differing = [f"{name} {attributes.get(name)}, not {value}" for name, value in layout.items() if attributes.get(name) != value]
+        differing = [
+            f"{name} {attributes.get(name)}, not {value}"
+            for name, value in layout.items()
+            if attributes.get(name) != value
+        ]
         if differing:
             raise StoreError(f"{self.url}: contig {contig} is laid out with {'; '.join(differing)}")
 

@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from diffbio_core.windows.encoding import CODE_MASK, DELETED, N_BASE, NO_READ, READ_START, REVERSE_STRAND
+from diffbio_core.windows.encoding import CODE_MASK, N_BASE, NO_READ, READ_START, REVERSE_STRAND
 from diffbio_core.windows.planes import LANES_PER_BLOCK, ShardPlanes
 
 FLANK = 16
