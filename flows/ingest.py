@@ -75,6 +75,7 @@ def ingest_reads(
             executor.warm_up(warm_up)
             for contig in inputs.intervals:
                 store.create_contig(contig, inputs.contigs[contig], {"sample": inputs.sample})
+            store.consolidate()
         with clock("shards"):
             done = {result.name for result in finished}
             waiting = [task for task in tasks if task.name not in done]

@@ -74,6 +74,7 @@ def lay_out_store(plan: CallPlan) -> None:
         for contig in plan.intervals:
             made_of = {"sample": plan.sample, "reads": str(plan.parameters.reads)}
             store.create_contig(contig, plan.contigs[contig], made_of)
+        store.consolidate()
 
 
 def split_tasks(plan: CallPlan) -> tuple[list[ShardTask], list[ShardTask]]:
