@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from diffbio_cluster import peak_memory_mb
 from diffbio_core.calling.call_stage import CallStage
 from diffbio_core.calling.genotyping import genotype_sites
 from diffbio_core.models import load_model
@@ -50,7 +50,7 @@ def process_shard(task: ShardTask) -> ShardResult:
         core_bp=sum(stop - start for start, stop in task.intervals),
         counters=counters,
         seconds=clock.seconds,
-        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        peak_memory_mb=peak_memory_mb(),
     )
     return commit_shard(task.calls, result, {".vcf": "".join(map(vcf_line, wanted))})
 

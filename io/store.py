@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
@@ -20,6 +21,7 @@ import numpy as np
 import zarr
 from isal import isal_zlib
 from zarr.codecs import BloscCodec
+from zarr.errors import ZarrUserWarning
 
 from diffbio_core.windows.candidates import CandidateTable
 from diffbio_core.windows.encoding import PLANES
@@ -79,9 +81,11 @@ class WindowStore:
             StoreError: There is none.
         """
         try:
-            found = sorted(zarr.open_group(self.url, mode="r").group_keys())
+            entries = self._files.ls(self._root, detail=False)
         except FileNotFoundError:
-            found = []
+            entries = []
+        # Zarr's own listing would warn of the folder of markers.
+        found = sorted(os.path.basename(entry) for entry in entries if self._files.exists(f"{entry}/zarr.json"))
         if not found:
             raise StoreError(f"{self.url} is not a window store: fill it with diffbio ingest")
         return found
@@ -99,7 +103,7 @@ class WindowStore:
         """
         grid = self.grid
         layout = {"format": FORMAT, "contig": contig, "contig_length": length, **asdict(grid)}
-        root = zarr.open_group(self.url, mode="a", zarr_format=3)
+        root = zarr.open_group(self.url, mode="a", zarr_format=3, use_consolidated=False)
         if contig in root:
             self._check_layout(contig, layout)
             return
@@ -137,6 +141,13 @@ class WindowStore:
         create("start", "int64", 0, (windows,), (windows,), ("window",), "First core position of the window (0-based)")
         group["start"][:] = np.arange(windows, dtype=np.int64) * grid.reference_length
         group.attrs.update({**layout, **(attributes or {})})
+
+    def consolidate(self) -> None:
+        """Gather the layout of all contigs in one place, where xarray looks first; done after contigs were created."""
+        with warnings.catch_warnings():
+            # Zarr warns that not every reader knows this, and of the folder of markers.
+            warnings.simplefilter("ignore", ZarrUserWarning)
+            zarr.consolidate_metadata(zarr.open_group(self.url, mode="r+", use_consolidated=False).store)
 
     def write(self, planes: ShardPlanes, **made_of: Any) -> None:
         """Write a shard, its marker last.
@@ -283,7 +294,7 @@ class WindowStore:
 
     def _open_group(self, contig: str) -> zarr.Group:
         try:
-            return zarr.open_group(self.url, path=contig, mode="r+")
+            return zarr.open_group(self.url, path=contig, mode="r+", use_consolidated=False)
         except FileNotFoundError:
             raise StoreError(f"{self.url} holds no contig {contig}: fill it with diffbio ingest") from None
 
