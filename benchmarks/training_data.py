@@ -22,7 +22,7 @@ from diffbio_core.simulation.variants import VariantModel
 
 @dataclass(frozen=True)
 class Profile:
-    """A sequencing run: its depth, read length (bp) and size (Mb), and how library and sequencer differ from typical."""
+    """A sequencing run: depth, read length (bp), size (Mb), and how library and sequencer differ from typical ones."""
 
     depth: float
     read_length: int

@@ -82,6 +82,7 @@ class _Rates(NamedTuple):
     oxidation: float
     deamination: float
     pcr_errors: float
+    stalls: float
     misread: np.ndarray
     stall: np.ndarray
     oxidation_context: np.ndarray
@@ -119,6 +120,7 @@ def draw_read_pairs(
         model.oxidation,
         model.deamination,
         model.pcr_errors,
+        model.stalls,
         bias.misread,
         bias.stall,
         bias.oxidation,
@@ -301,7 +303,7 @@ def _read(template, ceiling, size, rates, handicap, adapter, rng, bases, qualiti
             known += 1
             lost = rates.stall[context] if known >= 10 else 0.0
             if run > 9:
-                lost = max(lost, 0.012 * (run - 9))
+                lost = max(lost, 60.0 * rates.stalls * (run - 9))
             if mixed == 0 and lost > 0 and rng.random() < lost:
                 mixed = 0.08 + 0.35 * rng.random()
                 neighbour = -1 if context % 4 else 1

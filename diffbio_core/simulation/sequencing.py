@@ -31,12 +31,13 @@ class SequencingModel:
         pcr_errors: Substitutions per base that both mates share, at good quality.
         slippage: Multiplies the odds that a fragment's repeats have gained or lost units.
         systematic: Share of 10-mers after which a base is misread on that strand by part of the reads.
-        stalls: Share of 10-mers after which part of the reads of that strand lose their phase.
+        stalls: Share of 10-mers after which part of the reads of that strand lose their phase; long homopolymers do
+            so in proportion.
         duplicates: Duplicates per fragment, all flagged.
         chimeras: Share of fragments joined from two places.
         unevenness: Standard deviation of the logarithm of local depth.
         gc_bias: Strength with which depth falls at high and low GC content; 0 for none.
-        diverged_copies: Per Mb, segments with a copy elsewhere, 0.3 to 4 % diverged, that the aligner knows.
+        diverged_copies: Per Mb, segments with a copy elsewhere, 0.1 to 4 % diverged, that the aligner knows.
         collapsed_copies: Per Mb, segments with such a copy that the aligner does not know.
 
     Raises:
