@@ -50,7 +50,7 @@ class SequencingModel:
     fragment_deviation: float = 95.0
     quality_level: float = 38.0
     quality_bins: tuple[int, ...] = ()
-    error_scale: float = 1.2
+    error_scale: float = 1.1
     error_floor: float = 1e-4
     indel_errors: float = 2e-5
     oxidation: float = 1e-4
@@ -58,13 +58,13 @@ class SequencingModel:
     pcr_errors: float = 4e-6
     slippage: float = 1.0
     systematic: float = 1.5e-4
-    stalls: float = 2e-4
+    stalls: float = 3e-4
     duplicates: float = 0.06
     chimeras: float = 0.01
     unevenness: float = 0.14
     gc_bias: float = 1.0
     diverged_copies: float = 2.0
-    collapsed_copies: float = 1.0
+    collapsed_copies: float = 0.5
 
     def __post_init__(self) -> None:
         for field in fields(self):
