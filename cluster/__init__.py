@@ -1,1 +1,22 @@
 """Where diffbio's work runs: in this process or on a Dask cluster (import name ``diffbio_cluster``)."""
+
+from diffbio_cluster.config import ClusterConfig, ClusterConfigError
+from diffbio_cluster.executor import (
+    ClusterLostError,
+    Executor,
+    InProcessExecutor,
+    TaskFailedError,
+    describe,
+    open_executor,
+)
+
+__all__ = [
+    "ClusterConfig",
+    "ClusterConfigError",
+    "ClusterLostError",
+    "Executor",
+    "InProcessExecutor",
+    "TaskFailedError",
+    "describe",
+    "open_executor",
+]

@@ -17,6 +17,7 @@ _CODES = np.full(256, 4, np.uint8)
 for _code, _letters in enumerate((b"Aa", b"Cc", b"Gg", b"Tt")):
     _CODES[list(_letters)] = _code
 _LETTERS = np.frombuffer(b"ACGTN", np.uint8)
+_BLOCK = 1 << 16
 
 
 class Reference:
@@ -53,6 +54,7 @@ class Reference:
                 [Problem(str(path), f"cannot be opened with its index {fai} ({error})", _REINDEX)]
             ) from error
         self.contigs: dict[str, int] = dict(zip(self._fasta.references, self._fasta.lengths, strict=True))
+        self._block: tuple[str, int, str] | None = None
         if not self.contigs:
             raise InputError([Problem(str(path), "holds no sequence", "Give a FASTA file with at least one contig.")])
 
@@ -76,6 +78,16 @@ class Reference:
         Raises:
             KeyError: The reference has no such contig.
         """
+        if stop - start > _BLOCK // 2 or start < 0 or stop > self.contigs[contig]:
+            return self._letters(contig, start, stop)
+        # Short pieces of one neighbourhood are asked for again and again; each fetch would inflate a block anew.
+        block = self._block
+        if block is None or block[0] != contig or start < block[1] or stop > block[1] + len(block[2]):
+            low = max(0, start - _BLOCK // 4)
+            self._block = block = contig, low, self._letters(contig, low, min(low + _BLOCK, self.contigs[contig]))
+        return block[2][start - block[1] : stop - block[1]]
+
+    def _letters(self, contig: str, start: int, stop: int) -> str:
         return _LETTERS[self.codes(contig, start, stop)].tobytes().decode("ascii")
 
     def fingerprint(self) -> str:
@@ -115,8 +127,10 @@ def _index(path: Path, work_dir: Path | None) -> tuple[Path, Path | None]:
                 raise InputError([Problem(str(fai), f"is older than {path}", _REINDEX)])
             return fai, gzi
     for folder in folders:
-        if os.access(folder, os.W_OK):
+        try:
             return _build(path, folder, compressed)
+        except OSError:  # a folder that cannot be written, or a file system without room
+            continue
     what = "has no index (.fai, and .gzi where compressed) and its folder cannot be written"
     raise InputError([Problem(str(path), what, "Run `samtools faidx` on it, or give a work directory.")])
 

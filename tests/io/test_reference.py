@@ -6,9 +6,9 @@ import os
 import numpy as np
 import pysam
 import pytest
-from diffbio_io.reference import Reference
 
 from diffbio_core.problems import InputError
+from diffbio_io.reference import Reference
 
 FASTA = ">c1 a comment\nACGTacgtNn\nRYKM\n>c2\nTTTT\n"
 
@@ -53,16 +53,20 @@ def test_the_fingerprint_follows_the_bases(fasta, tmp_path):
     assert Reference(fasta).fingerprint() != Reference(other).fingerprint()
 
 
-def test_an_index_is_built_in_the_work_directory_when_the_folder_cannot_be_written(fasta, tmp_path, monkeypatch):
-    work = tmp_path / "work"
+def test_an_index_is_built_in_the_work_directory_when_the_folder_cannot_be_written(public_folder, unprivileged):
+    path = public_folder / "r.fa"
+    path.write_text(FASTA)
+    work = public_folder / "work"
     work.mkdir()
-    # Root may write anywhere, so what the system would say of a folder of another user is said for it.
-    monkeypatch.setattr(os, "access", lambda folder, mode: folder != tmp_path)
-    assert Reference(fasta, work).contigs["c2"] == 4
-    assert (work / f"{fasta.name}.fai").is_file()
-    assert not fasta.with_name(f"{fasta.name}.fai").exists()
-    with pytest.raises(InputError, match="its folder cannot be written"):
-        Reference(fasta)
+    work.chmod(0o777)
+    public_folder.chmod(0o555)
+    with unprivileged():
+        with pytest.raises(InputError, match="its folder cannot be written"):
+            Reference(path)
+        assert Reference(path, work).contigs["c2"] == 4
+    assert (work / "r.fa.fai").is_file()
+    assert not (public_folder / "r.fa.fai").exists()
+    public_folder.chmod(0o755)
 
 
 def test_a_missing_file_is_told(tmp_path):

@@ -3,11 +3,11 @@
 import gzip
 
 import pytest
-from diffbio_io.regions import merge_intervals, parse_region, read_bed, resolve_regions
 from hypothesis import given
 from hypothesis import strategies as st
 
 from diffbio_core.problems import InputError
+from diffbio_io.regions import merge_intervals, parse_region, read_bed, resolve_regions
 
 CONTIGS = {"chr20": 5000, "chr21": 300, "HLA-A*01:01": 200}
 

@@ -1,0 +1,173 @@
+"""A call run from start to end, as plain stages that the command line and the Prefect flow share."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from diffbio_cluster import Executor, TaskFailedError, describe, open_executor
+from diffbio_core import __version__
+from diffbio_flows.parameters import CallParameters
+from diffbio_flows.plan import CallPlan, bp_per_task, plan_call
+from diffbio_flows.progress import Progress, Silence
+from diffbio_flows.report import as_html
+from diffbio_flows.shard_task import ShardResult, ShardTask, load_marker, load_shard, shard_path, write_whole
+from diffbio_flows.summary import CallSummary, ShardTotals, count_variants
+from diffbio_flows.worker import run_shard, warm_up
+
+
+def call_variants(
+    parameters: CallParameters | None = None, /, *, progress: Progress | None = None, **fields: Any
+) -> CallSummary:
+    """Calls variants of one sample; a run that was interrupted goes on where it stood.
+
+    Args:
+        parameters: What to do; or give its fields as keyword arguments, as ``call_variants(reads=..., ...)``.
+        progress: Told how far the run is.
+        **fields: Fields of `CallParameters`.
+
+    Returns:
+        What was called, and where it lies.
+
+    Raises:
+        InputError: The input cannot be used; holds every problem found. Nothing has been written.
+        TaskFailedError: A shard could not be processed. Finished shards are kept.
+        ClusterLostError: No worker could be started, or none is left. Finished shards are kept.
+        OSError: The output cannot be written. Finished shards are kept.
+    """
+    parameters = CallParameters(**fields) if parameters is None else parameters
+    progress = progress or Silence()
+    clock = Stopwatch()
+    progress.stage("checking input")
+    with clock("check"):
+        plan = plan_call(parameters)
+    with plan.work.claim(plan.identity()) as work:
+        progress.stage("starting workers")
+        with ExitStack() as stack:
+            with clock("start workers"):
+                executor = open_executor(parameters.cluster_config().with_scratch(work.scratch.resolve()))
+                stack.enter_context(executor)
+                executor.warm_up(warm_up)
+                workers = executor.workers
+                lay_out_store(plan)
+            with clock("shards"):
+                waiting, finished = split_tasks(plan)
+                announce(progress, waiting, finished)
+                process_shards(executor, waiting, progress)
+        progress.stage("writing VCF")
+        with clock("merge"):
+            merge_calls(plan)
+        return finish(plan, resumed_shards=len(finished), workers=workers, wall_seconds=clock.seconds)
+
+
+def lay_out_store(plan: CallPlan) -> None:
+    """Makes the arrays of every contig to be called, before workers write to them side by side."""
+    if plan.parameters.keep_windows:
+        from diffbio_io.store import WindowStore
+
+        store = WindowStore(plan.work.store, plan.parameters.grid)
+        for contig in plan.intervals:
+            made_of = {"sample": plan.sample, "reads": str(plan.parameters.reads)}
+            store.create_contig(contig, plan.contigs[contig], made_of)
+
+
+def split_tasks(plan: CallPlan) -> tuple[list[ShardTask], list[ShardTask]]:
+    """Shards still to do, and those that an earlier run has finished."""
+    waiting: list[ShardTask] = []
+    finished: list[ShardTask] = []
+    for task in plan.tasks():
+        (finished if load_shard(task.calls, task.name) else waiting).append(task)
+    return waiting, finished
+
+
+def announce(progress: Progress, waiting: list[ShardTask], finished: list[ShardTask]) -> None:
+    """Tells what is to be done."""
+    progress.stage("calling")
+    bp = bp_per_task(waiting), bp_per_task(finished)
+    progress.planned(len(waiting) + len(finished), sum(bp), len(finished), bp[1])
+
+
+def process_shards(
+    executor: Executor,
+    tasks: list[ShardTask],
+    progress: Progress,
+    work: Callable[[ShardTask], ShardResult] = run_shard,
+) -> None:
+    """Has every shard processed; a shard's calls and marker are in the work directory before it counts as done."""
+    for result in executor.map_unordered(work, tasks, name=lambda task: f"shard {task.name}"):
+        progress.advanced(result)
+
+
+def merge_calls(plan: CallPlan) -> None:
+    """Writes the output from the shards' files; it appears under its name when it is whole, index included.
+
+    Raises:
+        TaskFailedError: The output cannot be written.
+    """
+    from diffbio_io.vcf import merge_shards, vcf_header
+
+    source = ("source", f"diffbio {__version__}")
+    header = vcf_header(plan.contigs, plan.sample, meta=[source, ("reference", plan.parameters.reference.name)])
+    for ending, output in ((".vcf", plan.parameters.output), (".g.vcf", plan.parameters.gvcf)):
+        if output is not None:
+            shards = [shard_path(plan.work.calls, shard.name, ending) for shard in plan.shards()]
+            try:
+                merge_shards(output, shards, plan.contigs, header)
+            except OSError as error:
+                raise TaskFailedError(f"writing {output}", describe(error)) from error
+
+
+def finish(plan: CallPlan, *, resumed_shards: int, workers: int, wall_seconds: dict[str, float]) -> CallSummary:
+    """Writes summary and report, and frees what only an unfinished run needs."""
+    parameters, work = plan.parameters, plan.work
+    results = (load_marker(work.calls, shard.name) for shard in plan.shards())
+    lines = (line for shard in plan.shards() for line in shard_lines(work.calls, shard.name))
+    summary = CallSummary(
+        output=str(parameters.output),
+        gvcf=str(parameters.gvcf) if parameters.gvcf else None,
+        store=str(work.store) if parameters.keep_windows else None,
+        report=str(work.report),
+        sample=plan.sample,
+        variants=count_variants(lines),
+        totals=ShardTotals.of(results),
+        resumed_shards=resumed_shards,
+        workers=workers,
+        wall_seconds=wall_seconds,
+        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
+    write_whole(work.report, as_html(summary).encode())
+    write_whole(work.summary, json.dumps(summary.to_json(), indent=2).encode())
+    shutil.rmtree(work.calls)
+    return summary
+
+
+def shard_lines(calls: Path, name: str) -> Iterator[str]:
+    """VCF lines of a shard."""
+    with shard_path(calls, name, ".vcf").open() as file:
+        yield from file
+
+
+class Stopwatch:
+    """Wall-clock time by stage.
+
+    Attributes:
+        seconds: Time by the stage's name.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Adds the time of a with block to a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start

@@ -1,0 +1,104 @@
+"""One shard from reads to committed calls: ingest, store, call, genotype. What a worker spends its time on."""
+
+from __future__ import annotations
+
+import resource
+import time
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from diffbio_core.calling.call_stage import CallStage
+from diffbio_core.calling.genotyping import genotype_sites
+from diffbio_core.models import load_model
+from diffbio_core.windows.packing import pack_shard
+from diffbio_core.windows.planes import PlaneBuffers, ShardPlanes
+from diffbio_flows.shard_task import ShardResult, ShardTask, commit_shard
+from diffbio_io.alignments import AlignmentReader
+from diffbio_io.reference import Reference
+from diffbio_io.store import WindowStore
+from diffbio_io.vcf import vcf_line
+
+MIN_QUAL = 1.0
+"""QUAL under which a site is not listed."""
+
+PASS_QUAL = 8.0
+"""QUAL under which a site is listed with the filter LowQual."""
+
+# One shard at a time runs in a worker's process, so its planes can share memory with the next one's.
+_buffers = PlaneBuffers()
+
+
+def process_shard(task: ShardTask) -> ShardResult:
+    """Ingest, store, call and commit one shard."""
+    clock = _Clock()
+    planes = ingest_shard(task)
+    clock.lap("ingest")
+    if task.store is not None:
+        _store(task.store, task.grid).write(planes, reads=task.reads, reference=task.reference)
+        clock.lap("store")
+    evidence = _call_stage(task.model)(planes)
+    clock.lap("call")
+    sites = genotype_sites(planes, evidence, ploidy=task.ploidy, min_qual=MIN_QUAL, pass_qual=PASS_QUAL)
+    wanted = [site for site in sites if any(start <= site.position < stop for start, stop in task.intervals)]
+    clock.lap("genotype")
+    counters = {f"reads_{name}": number for name, number in planes.read_counts.items()}
+    counters |= {"windows": task.shard.num_windows, "candidates": len(planes.candidates)}
+    result = ShardResult(
+        name=task.name,
+        core_bp=sum(stop - start for start, stop in task.intervals),
+        counters=counters,
+        seconds=clock.seconds,
+        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
+    return commit_shard(task.calls, result, {".vcf": "".join(map(vcf_line, wanted))})
+
+
+def ingest_shard(task: ShardTask) -> ShardPlanes:
+    """Planes and candidates of a shard, in memory that the next shard uses again."""
+    reads = _alignments(task.reads, task.reference)
+    reference = _reference(task.reference, task.work)
+    shard, grid = task.shard, task.grid
+    start = shard.first_window * grid.reference_length - grid.halo
+    stop = shard.last_window * grid.reference_length + grid.halo
+    codes = reference.codes(shard.contig, start, stop)
+    length = reference.contigs[shard.contig]
+    if shard.contig not in reads.contigs:
+        raw, number = np.empty(0, np.uint8), 0
+    else:
+        raw, number = reads.raw_records(shard.contig, start, stop), reads.contig_number(shard.contig)
+    return pack_shard(raw, number, codes, shard, grid, length, _buffers)
+
+
+@lru_cache(maxsize=2)
+def _alignments(path: str, reference: str) -> AlignmentReader:
+    return AlignmentReader(path, reference)
+
+
+@lru_cache(maxsize=2)
+def _reference(path: str, work: str) -> Reference:
+    return Reference(path, work)
+
+
+@lru_cache(maxsize=2)
+def _store(url: str, grid: Any) -> WindowStore:
+    return WindowStore(url, grid)
+
+
+@lru_cache(maxsize=2)
+def _call_stage(model: str) -> CallStage:
+    return CallStage(load_model(model))
+
+
+class _Clock:
+    """Seconds between laps, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Note the time since the last lap under a name."""
+        now = time.perf_counter()
+        self.seconds[name], self._last = now - self._last, now
