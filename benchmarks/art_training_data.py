@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import pysam
-from diffbio_io.simulation import confident_intervals, write_bed, write_fasta, write_truth
 
 from diffbio_core.simulation.genome import draw_slices
 from diffbio_core.simulation.sequence import encode_bases
 from diffbio_core.simulation.variants import VariantModel, apply_variants, draw_variants
+from diffbio_io.simulation import confident_intervals, write_bed, write_fasta, write_truth
 
 TOOLS = {"art_illumina": "art-nextgen-simulation-tools", "bwa": "bwa", "samtools": "samtools"}
 

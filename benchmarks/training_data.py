@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from diffbio_io.reference import Reference
-from diffbio_io.simulation import simulate_dataset
 
 from diffbio_core.simulation.genome import draw_slices
 from diffbio_core.simulation.sequencing import BINNED_QUALITIES, SequencingModel
 from diffbio_core.simulation.variants import VariantModel
+from diffbio_io.reference import Reference
+from diffbio_io.simulation import simulate_dataset
 
 
 @dataclass(frozen=True)

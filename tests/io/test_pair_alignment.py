@@ -2,10 +2,10 @@ import mappy
 import numpy as np
 import pysam
 import pytest
-from diffbio_io.pair_alignment import Mate, PairAligner
-from diffbio_io.simulation import write_fasta
 
 from diffbio_core.simulation.sequence import decode_bases, encode_bases, reverse_complement
+from diffbio_io.pair_alignment import Mate, PairAligner
+from diffbio_io.simulation import write_fasta
 
 JUNK = "ACGGTCAATTCGCGATATCGGCTAAGTCCGTT"
 

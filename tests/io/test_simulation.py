@@ -3,12 +3,12 @@ import collections
 import numpy as np
 import pysam
 import pytest
-from diffbio_io.simulation import confident_intervals, simulate_dataset, write_fasta, write_truth
 
 from diffbio_core.problems import InputError
 from diffbio_core.simulation.sequence import encode_bases
 from diffbio_core.simulation.sequencing import SequencingModel
 from diffbio_core.simulation.variants import Variant
+from diffbio_io.simulation import confident_intervals, simulate_dataset, write_fasta, write_truth
 
 LENGTH = 30_000
 FILES = {
