@@ -49,12 +49,12 @@ def _sum_bases_jvp(reference_length, primals, tangents):
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def sum_columns(
-    values: Float[Array, "num_reads read_length"], positions: Int[Array, " num_reads"], reference_length: int
-) -> Float[Array, " reference_length"]:
-    """Sum one value per base over the reference columns on which the reads lie.
+    values: Float[Array, "num_reads read_length *channels"], positions: Int[Array, " num_reads"], reference_length: int
+) -> Float[Array, "reference_length *channels"]:
+    """Sum what bases carry over the reference columns on which the reads lie.
 
     Args:
-        values: What each base carries.
+        values: One or more numbers per base.
         positions: Column of each read's first base, 0-based; what lies outside the reference counts nowhere.
         reference_length: Number of columns.
 
@@ -87,7 +87,7 @@ def _add_products(sums: Array, starts: Array, reads: Array, weights: Array) -> A
 
 
 def _add_channels(sums: Array, starts: Array, reads: Array, weights: Array) -> Array:
-    """The same sum, whose transpose adds four slices; XLA's CPU backend reduces a last axis of four ten times slower."""
+    """The same sum, transposed to four slices added: XLA on CPUs reduces a last axis of four ten times slower."""
     return _add_windows(sums, starts, jnp.stack([reads[..., base] * weights for base in range(reads.shape[-1])], -1))
 
 

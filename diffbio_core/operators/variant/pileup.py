@@ -63,6 +63,7 @@ class DifferentiablePileup(TemperatureOperator):
         quality: Float[Array, "num_reads read_length"],
         reference_length: int,
         read_mask: Float[Array, "num_reads read_length"] | None = None,
+        retention: Float[Array, "num_reads read_length"] | None = None,
     ) -> dict[str, Float[Array, "reference_length channels"]]:
         """Pile reads up.
 
@@ -74,6 +75,7 @@ class DifferentiablePileup(TemperatureOperator):
             quality: Phred qualities.
             reference_length: Columns of the pileup.
             read_mask: 1 for a base, 0 for padding; all are bases if None.
+            retention: What a soft filter keeps of each base, as if `reads` had been multiplied by it.
 
         Returns:
             `pileup` (reference_length, 4); (reference_length, 1) each: `coverage` and `weighted_coverage` if the
@@ -91,10 +93,10 @@ class DifferentiablePileup(TemperatureOperator):
         weights = base_weights(quality) if self.config.use_quality_weights else jnp.ones_like(quality)
         if read_mask is not None:
             weights = weights * read_mask
-        # Without the barrier XLA computes each weight's exponential again for each of the four bases.
-        weights = jax.lax.optimization_barrier(weights)
         total = sum_columns(weights, positions, reference_length)
-        weighted = sum_bases(reads, weights, positions, reference_length)
+        # Without the barrier XLA computes each weight's exponential again for each of the four bases.
+        kept = jax.lax.optimization_barrier(weights if retention is None else weights * retention)
+        weighted = sum_bases(reads, kept, positions, reference_length)
         result = {"pileup": self.distribution(weighted, total)}
         if self.config.return_coverage or self.config.return_quality:
             present = jnp.ones_like(quality) if read_mask is None else read_mask
