@@ -14,8 +14,8 @@ def truth(*records):
 
 
 def test_copies_are_counted_per_allele():
-    planes = shard_with([(20, 0, "G"), (20, 0, "C"), (60, 2, "GG"), (90, -1, "")])
-    known = truth((20, base(20), "C", "C"), (60, base(60), base(60), base(60) + "GG"))
+    planes = shard_with([(20, 0, "A"), (20, 0, "C"), (60, 2, "AC"), (90, -1, "")])
+    known = truth((20, base(20), "C", "C"), (60, base(60), base(60), base(60) + "AC"))
     assert label_candidates(planes, known, EVERYWHERE).tolist() == [0, 2, 1, 0]
 
 
