@@ -5,19 +5,20 @@ from __future__ import annotations
 import json as json_module
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-
-from diffbio_io.reference import Reference
-from diffbio_io.regions import Intervals, read_bed, resolve_regions
-from diffbio_io.truth import GenotypedVcf
+from typing import TypeVar
 
 from diffbio_core.evaluation.comparison import compare, holds
 from diffbio_core.evaluation.records import GenotypedVariant
 from diffbio_core.evaluation.summary import COLUMNS, SummaryRow
-from diffbio_core.problems import InputError
+from diffbio_core.problems import InputError, Problem
+from diffbio_flows.preflight import check_folder
+from diffbio_io.reference import Reference
+from diffbio_io.regions import Intervals, read_bed, resolve_regions
+from diffbio_io.truth import GenotypedVcf
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,11 @@ class EvaluationTable:
 
     def to_text(self) -> str:
         """The table in aligned columns."""
-        cells = [list(COLUMNS)] + [[_cell(value) for value in row.to_dict().values()] for row in self._all_rows()]
+        cells = [list(COLUMNS)] + [
+            [_cell(value) for value in row.to_dict().values()] for row in (*self.rows, self.overall)
+        ]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         return "\n".join("  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells)
-
-    def _all_rows(self) -> tuple[SummaryRow, ...]:
-        return (*self.rows, self.overall)
 
 
 def evaluate_calls(
@@ -69,26 +69,45 @@ def evaluate_calls(
     Raises:
         InputError: With the faults of all the files.
     """
-    problems = []
-    opened: list = []
-    for opening in (partial(Reference, reference), partial(GenotypedVcf, truth), partial(GenotypedVcf, calls)):
-        try:
-            opened.append(opening())
-        except InputError as error:
-            problems += error.problems
-    known = None
-    try:
-        known = None if confident is None else read_bed(confident)
-        if opened and isinstance(opened[0], Reference):
-            wanted = resolve_regions(opened[0].contigs, regions)
-    except InputError as error:
-        problems += error.problems
-    if problems:
+    problems: list[Problem] = []
+    fasta = _tried(partial(Reference, reference), problems)
+    wanted = _tried(partial(resolve_regions, fasta.contigs, regions), problems) if fasta else None
+    true_calls = _tried(partial(GenotypedVcf, truth), problems)
+    our_calls = _tried(partial(GenotypedVcf, calls), problems)
+    known = _tried(partial(read_bed, confident), problems) if confident is not None else None
+    if json is not None:
+        problems += check_folder(Path(json).parent, str(json))
+    if fasta is not None:
+        problems += _named_otherwise(truth, true_calls.contigs if true_calls else (), fasta)
+        problems += _named_otherwise(calls, our_calls.contigs if our_calls else (), fasta)
+        problems += _named_otherwise(confident, known or (), fasta)
+    if problems or fasta is None or wanted is None or true_calls is None or our_calls is None:
         raise InputError(problems)
-    table = _table(*opened, wanted, known)
+    table = _table(fasta, true_calls, our_calls, wanted, known)
     if json is not None:
         Path(json).write_text(table.to_json() + "\n")
     return table
+
+
+T = TypeVar("T")
+
+
+def _tried(opening: Callable[[], T], problems: list[Problem]) -> T | None:
+    """What opening gives, or None and its problems added to the others."""
+    try:
+        return opening()
+    except InputError as error:
+        problems += error.problems
+        return None
+
+
+def _named_otherwise(path: object, contigs: Iterable[str], fasta: Reference) -> list[Problem]:
+    """A problem where a file shares no contig with the reference: nothing in it could be compared."""
+    contigs = list(contigs)
+    if not contigs or set(contigs) & set(fasta.contigs):
+        return []
+    what = f"none of its contigs ({', '.join(contigs[:5])}) is one of the reference"
+    return [Problem(str(path), what, f"The reference has {', '.join(list(fasta.contigs)[:5])}.")]
 
 
 def _table(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from functools import lru_cache
 from typing import Any
 
+from diffbio_cluster import peak_memory_mb
 from diffbio_core.calling.call_stage import CallStage
 from diffbio_core.calling.genotyping import genotype_sites
+from diffbio_core.calling.reference_confidence import reference_blocks
 from diffbio_core.models import load_model
 from diffbio_core.windows.packing import pack_shard, shard_interval
 from diffbio_core.windows.planes import PlaneBuffers, ShardPlanes
 from diffbio_core.windows.thinning import IntervalReads
 from diffbio_flows.shard_task import ShardResult, ShardTask, commit_shard
 from diffbio_io.alignments import AlignmentReader
+from diffbio_io.gvcf import gvcf_text
 from diffbio_io.reference import Reference
 from diffbio_io.store import WindowStore
 from diffbio_io.vcf import vcf_line
@@ -42,6 +44,11 @@ def process_shard(task: ShardTask) -> ShardResult:
     sites = genotype_sites(planes, evidence, ploidy=task.ploidy, min_qual=MIN_QUAL, pass_qual=PASS_QUAL)
     wanted = [site for site in sites if any(start <= site.position < stop for start, stop in task.intervals)]
     clock.lap("genotype")
+    texts = {".vcf": "".join(map(vcf_line, wanted))}
+    if task.gvcf:
+        blocks = reference_blocks(planes, task.intervals, wanted, task.ploidy)
+        texts[".g.vcf"] = gvcf_text(task.shard.contig, blocks, wanted)
+        clock.lap("gvcf")
     counters = {f"reads_{name}": number for name, number in planes.read_counts.items()}
     counters |= {"windows": task.shard.num_windows, "candidates": len(planes.candidates)}
     result = ShardResult(
@@ -49,9 +56,9 @@ def process_shard(task: ShardTask) -> ShardResult:
         core_bp=sum(stop - start for start, stop in task.intervals),
         counters=counters,
         seconds=clock.seconds,
-        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        peak_memory_mb=peak_memory_mb(),
     )
-    return commit_shard(task.calls, result, {".vcf": "".join(map(vcf_line, wanted))})
+    return commit_shard(task.calls, result, texts)
 
 
 def ingest_shard(task: ShardTask) -> ShardPlanes:

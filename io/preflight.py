@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 
 import pysam
-from diffbio_io.regions import Intervals
 
 from diffbio_core.problems import Problem
+from diffbio_io.regions import Intervals
 
 _BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 # The empty container that ends a CRAM file: of version 3, and of version 2.1; the half byte at 8 is not fixed.
@@ -157,7 +157,7 @@ def _order_problem(path: Path, file: pysam.AlignmentFile) -> Problem | None:
     told = file.header.to_dict().get("HD", {}).get("SO", "unknown")
     remedy = f"Sort it: `samtools sort -o sorted.bam {path}`, then `samtools index sorted.bam`."
     # Position fields alone: CRAM then needs no reference.
-    options = [b"required_fields=14"] if file.is_cram else None
+    options = ["required_fields=14"] if file.is_cram else None
     try:
         with pysam.AlignmentFile(str(path), ignore_truncation=True, format_options=options) as reads:
             for _, read in zip(range(_SORT_SAMPLE), reads.fetch(until_eof=True), strict=False):

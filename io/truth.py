@@ -70,7 +70,7 @@ class GenotypedVcf:
         """
         variants, differences = [], []
         for record in self._records(contig):
-            ref = record.ref.upper()
+            ref = (record.ref or "N").upper()
             expected = bases(record.start, record.start + len(ref))
             if ref != expected and any(a != b and b != "N" for a, b in zip(ref, expected, strict=True)):
                 differences.append(f"{contig}:{record.pos} {ref} (reference {expected})")
@@ -86,8 +86,8 @@ class GenotypedVcf:
 
     @property
     def contigs(self) -> list[str]:
-        """Contigs that the header or, without an index, the records name."""
-        return list(dict.fromkeys([*self._file.header.contigs, *(self._by_contig or ())]))
+        """Contigs that the header names, and so all that have records."""
+        return [str(contig) for contig in self._file.header.contigs]
 
     def _records(self, contig: str) -> Iterator[pysam.VariantRecord]:
         try:

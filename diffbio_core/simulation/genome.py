@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +50,34 @@ def random_reference(length: int, rng: np.random.Generator) -> UInt8[np.ndarray,
     return sequence
 
 
+def draw_slices(
+    genome: Mapping[str, UInt8[np.ndarray, " length"]], bases: int, rng: np.random.Generator, longest: int = 200_000
+) -> list[tuple[str, int, int]]:
+    """Random slices of a genome's known sequence that sum to about this many bases.
+
+    Args:
+        genome: Base codes by contig.
+        bases: Bases wanted in all; fewer come out of a shorter genome.
+        rng: Source of randomness.
+        longest: Longest slice (bp); runs of known sequence under a tenth of it are left out.
+
+    Returns:
+        (contig, start, stop), 0-based half-open, in the genome's order.
+    """
+    pieces = []
+    for contig, codes in genome.items():
+        edges = np.flatnonzero(np.diff(codes < 4, prepend=False, append=False)).tolist()
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            cuts = [*range(start, stop, longest), stop]
+            pieces += [(contig, low, high) for low, high in itertools.pairwise(cuts) if high - low > longest // 10]
+    total, chosen = 0, []
+    for place in rng.permutation(len(pieces)).tolist():
+        if total < bases:
+            chosen.append(place)
+            total += pieces[place][2] - pieces[place][1]
+    return [pieces[place] for place in sorted(chosen)]
+
+
 def diverge(
     sequence: UInt8[np.ndarray, " length"], divergence: float, rng: np.random.Generator
 ) -> UInt8[np.ndarray, " copy_length"]:
@@ -72,12 +102,12 @@ def diverge(
 def draw_diverged_copies(
     reference: UInt8[np.ndarray, " length"], per_megabase: float, known: bool, rng: np.random.Generator
 ) -> list[DivergedCopy]:
-    """Copies of random segments of 1 to 5 kb, 0.3 to 4 % diverged, at this many per Mb of the reference."""
+    """Copies of random segments of 1 to 5 kb, 0.1 to 4 % diverged, at this many per Mb of the reference."""
     copies = []
     for _ in range(rng.poisson(len(reference) * per_megabase / 1e6)):
         size = min(int(rng.integers(1_000, 5_001)), len(reference) // 4)
         start = int(rng.integers(0, len(reference) - size + 1))
-        divergence, carriers = float(rng.uniform(0.003, 0.04)), int(rng.integers(1, 3))
+        divergence, carriers = float(np.exp(rng.uniform(np.log(0.001), np.log(0.04)))), int(rng.integers(1, 3))
         segment, flanks = reference[start : start + size], _random_bases(1_200, rng)
         if segment.max() < 4:
             copy = diverge(segment, divergence, rng)

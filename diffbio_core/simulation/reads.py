@@ -2,8 +2,9 @@
 
 Errors of the library sit on the fragment, so both mates show them where they overlap and duplicates repeat them: repeat
 slippage, oxidised guanines (Costello 2013, doi:10.1093/nar/gks1443), deaminated cytosines, PCR errors and chimeras.
-Errors of the sequencer sit on the read: substitutions by quality, indels, and bases that are misread on one strand
-after certain sequences (Nakamura 2011, doi:10.1093/nar/gkr344).
+Errors of the sequencer sit on the read: substitutions by quality, indels, bases that are misread on one strand after
+certain sequences, and clusters that lose their phase after others or in long homopolymers, so that the rest of the read
+mixes in the neighbouring bases at low quality (Nakamura 2011, doi:10.1093/nar/gkr344).
 """
 
 from __future__ import annotations
@@ -52,19 +53,23 @@ class SequencerBias:
 
     Attributes:
         misread: Probability that a base is misread after each 10-mer in the direction of the read; mostly 0.
+        stall: Probability that a cluster loses its phase after each 10-mer; mostly 0.
         oxidation: Rate of oxidation of the middle G of each 5-mer, as multiple of the model's.
     """
 
     misread: Float32[np.ndarray, " contexts"]
+    stall: Float32[np.ndarray, " contexts"]
     oxidation: Float32[np.ndarray, " pentamers"]
 
     @classmethod
     def draw(cls, model: SequencingModel, rng: np.random.Generator) -> SequencerBias:
         """Draw the biases of a run."""
-        misread = np.zeros(4**CONTEXT, np.float32)
+        misread, stall = np.zeros((2, 4**CONTEXT), np.float32)
         prone = rng.random(len(misread)) < model.systematic
         misread[prone] = 0.02 + 0.45 * rng.random(int(prone.sum())) ** 2
-        return cls(misread, rng.lognormal(-0.7, 1.2, 4**5).astype(np.float32))
+        prone = rng.random(len(stall)) < model.stalls
+        stall[prone] = 0.3 + 0.6 * rng.random(int(prone.sum()))
+        return cls(misread, stall, rng.lognormal(-0.7, 1.2, 4**5).astype(np.float32))
 
 
 class _Rates(NamedTuple):
@@ -77,6 +82,10 @@ class _Rates(NamedTuple):
     oxidation: float
     deamination: float
     pcr_errors: float
+    stalls: float
+    misread: np.ndarray
+    stall: np.ndarray
+    oxidation_context: np.ndarray
 
 
 def draw_read_pairs(
@@ -111,11 +120,13 @@ def draw_read_pairs(
         model.oxidation,
         model.deamination,
         model.pcr_errors,
+        model.stalls,
+        bias.misread,
+        bias.stall,
+        bias.oxidation,
     )
     places = (fragments.start, fragments.length, fragments.reverse, times, partner, fragments.cut)
-    _sequence_fragments(
-        sequence, places, tracts, odds, rates, bias.misread, bias.oxidation, ADAPTERS, rng, bases, qualities
-    )
+    _sequence_fragments(sequence, places, tracts, odds, rates, ADAPTERS, rng, bases, qualities)
     fragment = np.repeat(np.arange(len(times)), times).astype(np.int32)
     duplicate = np.zeros(pairs, bool)
     duplicate[1:] = fragment[1:] == fragment[:-1]
@@ -149,9 +160,7 @@ def _report(qualities: np.ndarray, bins: tuple[int, ...]) -> np.ndarray:
 
 
 @numba.njit(cache=True, nogil=True)
-def _sequence_fragments(
-    sequence, places, tracts, odds, rates, misread, oxidation, adapters, rng, bases, qualities
-):  # pragma: no cover
+def _sequence_fragments(sequence, places, tracts, odds, rates, adapters, rng, bases, qualities):  # pragma: no cover
     starts, lengths, reverse, times, partners, cuts = places
     template = np.empty(4 * lengths.max() + 400 if len(lengths) else 1, np.uint8)
     ceiling = np.empty(len(template), np.uint8)
@@ -172,12 +181,12 @@ def _sequence_fragments(
         if reverse[i]:
             _reverse_complement(template[:size].copy(), template[:size])
         ceiling[:size] = 255
-        _damage(template, ceiling, size, rates, oxidation, rng)
+        _damage(template, ceiling, size, rates, rng)
         _reverse_complement(template[:size], turned[:size])
         turned_ceiling[:size] = ceiling[:size][::-1]
         for _ in range(times[i]):
-            _read(template, ceiling, size, rates, 0.0, misread, adapters[0], rng, bases[row, 0], qualities[row, 0])
-            _read(turned, turned_ceiling, size, rates, 0.7, misread, adapters[1], rng, bases[row, 1], qualities[row, 1])
+            _read(template, ceiling, size, rates, 0.0, adapters[0], rng, bases[row, 0], qualities[row, 0])
+            _read(turned, turned_ceiling, size, rates, 0.7, adapters[1], rng, bases[row, 1], qualities[row, 1])
             row += 1
 
 
@@ -216,7 +225,7 @@ def _copy_with_slippage(sequence, start, length, tracts, odds, rng, out, at):  #
 
 
 @numba.njit(cache=True, nogil=True)
-def _damage(template, ceiling, size, rates, oxidation, rng):  # pragma: no cover
+def _damage(template, ceiling, size, rates, rng):  # pragma: no cover
     """Change bases as the library's chemistry does; `ceiling` is the quality that a mixed signal can still reach."""
     for i in range(2, size - 2):
         base = template[i]
@@ -225,7 +234,7 @@ def _damage(template, ceiling, size, rates, oxidation, rng):  # pragma: no cover
             context = 0
             for k in range(-2, 3):
                 context = context * 4 + template[i + k]
-            if draw < rates.oxidation * oxidation[context]:
+            if draw < rates.oxidation * rates.oxidation_context[context]:
                 template[i] = 3
                 if rng.random() < 0.8:
                     ceiling[i] = 4 + int(16 * rng.random())
@@ -238,13 +247,14 @@ def _damage(template, ceiling, size, rates, oxidation, rng):  # pragma: no cover
 
 
 @numba.njit(cache=True, nogil=True)
-def _read(template, ceiling, size, rates, handicap, misread, adapter, rng, bases, qualities):  # pragma: no cover
+def _read(template, ceiling, size, rates, handicap, adapter, rng, bases, qualities):  # pragma: no cover
     """Read one end of a template; past its end comes the adapter, then noise of low quality."""
     cycles = len(bases)
     level, decline, onset = _read_level(rates.quality_level, handicap, cycles, rng)
     collapse = int(cycles * rng.random()) if rng.random() < 0.01 * (1 + handicap) else cycles
     calibration = rates.error_scale * np.exp(0.3 * rng.standard_normal())
     position, wander, context, known, run, dip = 0, 0.0, 0, 0, 0, 0.0
+    mixed, neighbour = 0.0, 0
     for i in range(cycles):
         wander = 0.85 * wander + rng.standard_normal()
         quality = level + wander - decline * max(0, i - onset) - (3.0 if i < 4 else 0.0)
@@ -255,6 +265,8 @@ def _read(template, ceiling, size, rates, handicap, misread, adapter, rng, bases
         dip = dip * 0.35 if dip > 1.0 else 0.0
         if run > 7:
             quality -= 0.8 * (run - 7)
+        if mixed > 0:
+            quality = min(quality, -10.0 * np.log10(mixed) + 2.0 * wander)
         if i >= collapse:
             quality = 2.0
         past = position - size
@@ -269,22 +281,32 @@ def _read(template, ceiling, size, rates, handicap, misread, adapter, rng, bases
         reported = int(min(max(quality, 2.0), 41.0) + 0.5)
         error = min(calibration * 10.0 ** (-max(quality, 1.3) / 10.0) + rates.error_floor, 0.75)
         called = base
-        if rng.random() < error:
+        # Some bases suffer more than others, the same ones in every read.
+        share = mixed * 8.0 * ((((context * 2654435761) >> 12) & 1023) / 1023.0) ** 7
+        if mixed > 0 and 0 <= position + neighbour < size and rng.random() < share:
+            called = template[position + neighbour]
+        elif rng.random() < error:
             # Phasing makes the base before the likeliest error.
             called = bases[i - 1] if i > 0 and rng.random() < 0.3 else int(4 * rng.random())
             if called == base:
                 called = (base + 1 + int(3 * rng.random())) % 4
-        elif known >= 10 and past < 0 and misread[context] > 0:
+        elif known >= 10 and past < 0 and rates.misread[context] > 0:
             reported = max(2, reported - int(12 * rng.random()))
-            if rng.random() < misread[context]:
+            if rng.random() < rates.misread[context]:
                 last = context & 3
                 called = last if last != base else (base + 1 + context % 3) % 4
                 reported = max(2, reported - int(14 * rng.random()))
         bases[i], qualities[i] = called, reported
         if past < 0:
             run = run + 1 if position > 0 and template[position - 1] == base else 1
-            context = ((context << 2) | base) & (len(misread) - 1)
+            context = ((context << 2) | base) & (len(rates.misread) - 1)
             known += 1
+            lost = rates.stall[context] if known >= 10 else 0.0
+            if run > 9:
+                lost = max(lost, 40.0 * rates.stalls * (run - 9))
+            if mixed == 0 and lost > 0 and rng.random() < lost:
+                mixed = 0.03 + 0.15 * rng.random()
+                neighbour = -1 if context % 4 else 1
         position += 1
         slip = rng.random()
         if slip < rates.indel_errors * (1 + run):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pysam
 import pytest
-from diffbio_flows.evaluation import evaluate_calls
 
 from diffbio_core.problems import InputError
+from diffbio_flows.evaluation import evaluate_calls
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 SEQUENCE = "GATTTTTTACACACACGGTCAGTC" * 20
@@ -101,6 +101,20 @@ def test_a_vcf_of_another_reference_is_told(tmp_path, truth, calls):
     other.write_text(f">c1\n{SEQUENCE[::-1]}\n")
     with pytest.raises(InputError, match=r"truth\.vcf: .*reference alleles differ.*c1:"):
         evaluate_calls(truth, calls, other)
+
+
+def test_files_that_share_no_contig_with_the_reference_are_told(tmp_path, truth, calls):
+    other = tmp_path / "other.fa"
+    other.write_text(f">chr1\n{SEQUENCE}\n")
+    bed = tmp_path / "c.bed"
+    bed.write_text("1\t0\t9\n")
+    with pytest.raises(InputError) as error:
+        evaluate_calls(truth, calls, other, bed)
+    assert [problem.what for problem in error.value.problems] == [
+        "none of its contigs (c1) is one of the reference",
+        "none of its contigs (c1) is one of the reference",
+        "none of its contigs (1) is one of the reference",
+    ]
 
 
 def test_several_samples_are_told(tmp_path, reference, truth):

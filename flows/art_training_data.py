@@ -1,6 +1,6 @@
 """Training sets from ART's error profiles and bwa, beside those of the project's own simulator.
 
-    python benchmarks/art_training_data.py --reference grch38.fa.gz --output training [--profile hs25_150]...
+    python -m diffbio_flows.art_training_data --reference grch38.fa.gz --output training [--profile hs25_150]...
 
 Each profile gets fresh variants on its own slices of the reference, reads that ART draws from the two haplotypes, and
 bwa's alignment of them to the whole reference. Needs Debian's art-nextgen-simulation-tools, bwa and samtools.
@@ -9,7 +9,6 @@ bwa's alignment of them to the whole reference. Needs Debian's art-nextgen-simul
 from __future__ import annotations
 
 import argparse
-import itertools
 import shutil
 import subprocess
 import sys
@@ -19,14 +18,13 @@ from pathlib import Path
 
 import numpy as np
 import pysam
-from diffbio_io.simulation import write_bed, write_fasta, write_truth
 
+from diffbio_core.simulation.genome import draw_slices
 from diffbio_core.simulation.sequence import encode_bases
 from diffbio_core.simulation.variants import VariantModel, apply_variants, draw_variants
+from diffbio_io.simulation import confident_intervals, write_bed, write_fasta, write_truth
 
 TOOLS = {"art_illumina": "art-nextgen-simulation-tools", "bwa": "bwa", "samtools": "samtools"}
-MARGIN = 1000
-"""Bases at the ends of a slice that are left out of the confident regions: coverage falls off there."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,7 @@ PROFILES = {
 
 
 def main() -> None:
+    """Simulate every profile that was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reference", type=Path, required=True, help="bgzipped FASTA")
     parser.add_argument("--output", type=Path, required=True, help="folder; a folder per profile is made in it")
@@ -74,6 +73,7 @@ def main() -> None:
 
 
 def build_index(reference: Path, index: Path) -> None:
+    """Index the whole reference for bwa."""
     index.parent.mkdir(exist_ok=True)
     with pysam.FastaFile(str(reference)) as fasta:
         write_fasta(index, {contig: encode_bases(fasta.fetch(contig)) for contig in fasta.references})
@@ -90,7 +90,7 @@ def simulate(name: str, options: argparse.Namespace, index: Path) -> None:
         contigs = {contig: encode_bases(fasta.fetch(contig)) for contig in fasta.references}
     for suffix in ("", ".fai", ".gzi"):
         shutil.copyfile(f"{options.reference}{suffix}", folder / f"reference.fa.gz{suffix}")
-    slices = draw_slices(contigs, profile.megabases, rng)
+    slices = draw_slices(contigs, round(profile.megabases * 1e6), rng)
     truth: dict[str, list] = {contig: [] for contig in contigs}
     haplotypes: list[dict[str, np.ndarray]] = [{}, {}]
     model = VariantModel().scaled(options.rate)
@@ -101,29 +101,12 @@ def simulate(name: str, options: argparse.Namespace, index: Path) -> None:
             sequence = apply_variants(contigs[contig], variants, copy, (start, stop))
             haplotypes[copy][f"{contig}_{start}_{copy}"] = sequence
     write_truth(folder / "truth.vcf.gz", truth, {contig: len(codes) for contig, codes in contigs.items()})
-    write_bed(folder / "confident.bed", ((c, start + MARGIN, stop - MARGIN) for c, start, stop in slices))
+    wanted = {name: tuple((start, stop) for contig, start, stop in slices if contig == name) for name in contigs}
+    write_bed(folder / "confident.bed", confident_intervals(contigs, wanted))
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         mates = draw_reads(profile, haplotypes, seed, Path(scratch))
         align(mates, index, folder / "reads.bam", name)
     print(f"{name}: {sum(map(len, truth.values()))} variants on {len(slices)} slices", flush=True)
-
-
-def draw_slices(
-    contigs: dict[str, np.ndarray], megabases: float, rng: np.random.Generator
-) -> list[tuple[str, int, int]]:
-    """Slices of 200 kb at most, without N, in order, that sum to about the wanted number of megabases."""
-    pieces = []
-    for contig, codes in contigs.items():
-        edges = np.flatnonzero(np.diff(codes < 4, prepend=False, append=False)).tolist()
-        for start, stop in zip(edges[::2], edges[1::2], strict=True):
-            cuts = [*range(start, stop, 200_000), stop]
-            pieces += [(contig, low, high) for low, high in itertools.pairwise(cuts) if high - low > 20_000]
-    order, total, chosen = rng.permutation(len(pieces)), 0, []
-    for place in order.tolist():
-        if total < megabases * 1e6:
-            chosen.append(pieces[place])
-            total += pieces[place][2] - pieces[place][1]
-    return sorted(chosen, key=lambda piece: (list(contigs).index(piece[0]), piece[1]))
 
 
 def draw_reads(profile: Profile, haplotypes: list[dict[str, np.ndarray]], seed: int, scratch: Path) -> list[Path]:
@@ -146,6 +129,7 @@ def draw_reads(profile: Profile, haplotypes: list[dict[str, np.ndarray]], seed: 
 
 
 def align(mates: list[Path], index: Path, bam: Path, sample: str) -> None:
+    """Align pairs with bwa; a sorted, indexed BAM."""
     group = f"@RG\\tID:{sample}\\tSM:{sample}\\tPL:ILLUMINA"
     bwa = subprocess.Popen(["bwa", "mem", "-v", "1", "-R", group, str(index), *map(str, mates)], stdout=subprocess.PIPE)
     subprocess.run(["samtools", "sort", "-m", "512M", "-o", str(bam), "-"], stdin=bwa.stdout, check=True)
