@@ -73,9 +73,8 @@ def ingest_reads(
         with clock("start workers"):
             executor = stack.enter_context(open_executor(parameters.cluster_config()))
             executor.warm_up(warm_up)
-            for contig in inputs.intervals:
-                store.create_contig(contig, inputs.contigs[contig], {"sample": inputs.sample})
-            store.consolidate()
+            contigs = {contig: inputs.contigs[contig] for contig in inputs.intervals}
+            store.create_contigs(contigs, {"sample": inputs.sample})
         with clock("shards"):
             done = {result.name for result in finished}
             waiting = [task for task in tasks if task.name not in done]

@@ -73,10 +73,8 @@ def lay_out_store(plan: CallPlan) -> None:
         from diffbio_io.store import WindowStore
 
         store = WindowStore(plan.work.store, plan.parameters.grid)
-        for contig in plan.intervals:
-            made_of = {"sample": plan.sample, "reads": str(plan.parameters.reads)}
-            store.create_contig(contig, plan.contigs[contig], made_of)
-        store.consolidate()
+        made_of = {"sample": plan.sample, "reads": str(plan.parameters.reads)}
+        store.create_contigs({contig: plan.contigs[contig] for contig in plan.intervals}, made_of)
 
 
 def split_tasks(plan: CallPlan) -> tuple[list[ShardTask], list[ShardTask]]:
