@@ -1,0 +1,1 @@
+"""Training, and simulated samples to train on."""

@@ -52,8 +52,8 @@ class VariantClassifierConfig(OperatorConfig):
 class VariantClassifier(OperatorModule):
     """Multilayer perceptron over a window of the pileup.
 
-    Where the reference is given, the first layer sees it beside the pileup: every read of a homozygous variant shows
-    the same base, so that nothing but the reference tells it from no variant.
+    Where the reference is given, the first layer also sees the pileup relative to it: every read of a homozygous
+    variant shows the same base, so that nothing but the reference tells it from no variant.
     """
 
     config: VariantClassifierConfig
@@ -84,9 +84,8 @@ class VariantClassifier(OperatorModule):
             random_params: PRNG key for dropout.
         """
         batch = pileup_window.shape[:-2]
-        logits = self._network(
-            _last_long(pileup_window), None if reference_window is None else _last_long(reference_window), random_params
-        )
+        relative = None if reference_window is None else _last_long(relative_pileup(pileup_window, reference_window))
+        logits = self._network(_last_long(pileup_window), relative, random_params)
         return logits.T.reshape(*batch, -1)
 
     def classify_columns(
@@ -103,8 +102,8 @@ class VariantClassifier(OperatorModule):
             random_params: PRNG key for dropout.
         """
         width = self.config.input_window
-        windows = sliding_windows(pileup, width)
-        return self._network(windows, None if reference is None else sliding_windows(reference, width), random_params).T
+        relative = None if reference is None else sliding_windows(relative_pileup(pileup, reference), width)
+        return self._network(sliding_windows(pileup, width), relative, random_params).T
 
     def apply(
         self,
@@ -138,19 +137,37 @@ class VariantClassifier(OperatorModule):
         return {**data, "logits": logits, "probabilities": jax.nn.softmax(logits, axis=-1)}, state, metadata
 
     def _network(
-        self, pileup: Float[Array, "inputs n"], reference: Float[Array, "inputs n"] | None, random_params: Any
+        self, pileup: Float[Array, "inputs n"], relative: Float[Array, "inputs n"] | None, random_params: Any
     ) -> Float[Array, "num_classes n"]:
         """Logits of n windows, the long axis last: gradients of the weights then take half the time on CPUs."""
         keys = [None] * self.config.num_layers
         if random_params is not None:
             keys = list(jax.random.split(random_params, self.config.num_layers))
         hidden = _dense(self.input_layer, pileup)
-        if reference is not None:
-            hidden = hidden + self.reference_layer.kernel[...].T @ reference
+        if relative is not None:
+            hidden = hidden + self.reference_layer.kernel[...].T @ relative
         hidden = self.dropout(jax.nn.relu(hidden), keys[0])
         for layer, key in zip(self.hidden_layers, keys[1:], strict=True):
             hidden = self.dropout(jax.nn.relu(_dense(layer, hidden)), key)
         return _dense(self.output_layer, hidden)
+
+
+def relative_pileup(
+    pileup: Float[Array, "*columns 4"], reference: Float[Array, "*columns 4"]
+) -> Float[Array, "*columns 4"]:
+    """Fraction of the reference base, then those of the other three, the largest first.
+
+    In this form a variant looks the same whatever its bases are, so that a network learns it from few of them.
+    """
+    matching = pileup * reference
+    first, second, third, fourth = jnp.unstack(pileup - matching, axis=-1)
+    # A sorting network: sorting so short an axis is slow on CPUs. The reference base's zero comes last.
+    first, second = jnp.maximum(first, second), jnp.minimum(first, second)
+    third, fourth = jnp.maximum(third, fourth), jnp.minimum(third, fourth)
+    first, third = jnp.maximum(first, third), jnp.minimum(first, third)
+    second, fourth = jnp.maximum(second, fourth), jnp.minimum(second, fourth)
+    second, third = jnp.maximum(second, third), jnp.minimum(second, third)
+    return jnp.stack([matching.sum(axis=-1), first, second, third], axis=-1)
 
 
 def sliding_windows(columns: Float[Array, "length channels"], width: int) -> Float[Array, "width*channels length"]:
