@@ -22,7 +22,7 @@ from diffbio_io.simulation import simulate_dataset
 
 @dataclass(frozen=True)
 class Profile:
-    """A sequencing run: its depth, read length (bp) and size (Mb), and how library and sequencer differ from typical."""
+    """A sequencing run: depth, read length (bp), size (Mb), and how library and sequencer differ from typical ones."""
 
     depth: float
     read_length: int
@@ -32,7 +32,7 @@ class Profile:
 
 PROFILES = {
     "hiseq_100_45x": Profile(
-        45, 100, 2.0, SequencingModel(fragment_mean=310, fragment_deviation=70, oxidation=3e-4, stalls=3e-4)
+        45, 100, 2.0, SequencingModel(fragment_mean=310, fragment_deviation=70, oxidation=3e-4, stalls=5e-4)
     ),
     "novaseq_150_30x": Profile(
         30, 150, 2.4, SequencingModel(quality_bins=BINNED_QUALITIES["novaseq"], error_scale=1.0, duplicates=0.12)
@@ -42,7 +42,7 @@ PROFILES = {
         35,
         150,
         2.4,
-        SequencingModel(quality_bins=BINNED_QUALITIES["novaseq-x"], quality_level=39, stalls=1e-4, slippage=0.7),
+        SequencingModel(quality_bins=BINNED_QUALITIES["novaseq-x"], quality_level=39, stalls=1.5e-4, slippage=0.7),
     ),
     "hiseq_100_20x": Profile(
         20, 100, 2.8, SequencingModel(fragment_mean=280, fragment_deviation=60, oxidation=2e-4, error_scale=1.5)
@@ -51,7 +51,7 @@ PROFILES = {
         15, 150, 2.8, SequencingModel(quality_bins=BINNED_QUALITIES["hiseq-x"], error_scale=0.7, unevenness=0.2)
     ),
     "hiseq_125_60x": Profile(
-        60, 125, 1.4, SequencingModel(fragment_mean=330, fragment_deviation=85, oxidation=3e-4, stalls=3e-4)
+        60, 125, 1.4, SequencingModel(fragment_mean=330, fragment_deviation=85, oxidation=3e-4, stalls=5e-4)
     ),
     "miseq_250_22x": Profile(
         22, 250, 2.4, SequencingModel(fragment_mean=450, fragment_deviation=120, quality_level=36, slippage=1.5)

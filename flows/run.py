@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from diffbio_flows.report import as_html
 from diffbio_flows.shard_task import ShardResult, ShardTask, load_marker, load_shard, shard_path, write_whole
 from diffbio_flows.summary import CallSummary, ShardTotals, WorkSummary, count_variants
 from diffbio_flows.worker import run_shard, warm_up
+
+Join = Callable[[Iterator[bytes]], Iterable[bytes]]
 
 
 def call_variants(
@@ -113,17 +115,30 @@ def merge_calls(plan: CallPlan) -> None:
     Raises:
         TaskFailedError: The output cannot be written.
     """
+    from diffbio_io.gvcf import GVCF_FIELDS, without_seams
+    from diffbio_io.reference import Reference
+
+    _merge(plan, plan.parameters.output, ".vcf")
+    if plan.parameters.gvcf is not None:
+        with Reference(plan.parameters.reference, plan.work.path) as reference:
+
+            def join(shards: Iterable[bytes]) -> Iterator[bytes]:
+                return without_seams(shards, lambda contig, start: reference.sequence(contig, start, start + 1))
+
+            _merge(plan, plan.parameters.gvcf, ".g.vcf", GVCF_FIELDS, join)
+
+
+def _merge(plan: CallPlan, output: Path, ending: str, fields: Sequence[str] = (), join: Join = iter) -> None:
+    """Writes one output from the shards' files of an ending."""
     from diffbio_io.vcf import merge_shards, vcf_header
 
-    source = ("source", f"diffbio {__version__}")
-    header = vcf_header(plan.contigs, plan.sample, meta=[source, ("reference", plan.parameters.reference.name)])
-    for ending, output in ((".vcf", plan.parameters.output), (".g.vcf", plan.parameters.gvcf)):
-        if output is not None:
-            shards = [shard_path(plan.work.calls, shard.name, ending) for shard in plan.shards()]
-            try:
-                merge_shards(output, shards, plan.contigs, header)
-            except OSError as error:
-                raise TaskFailedError(f"writing {output}", describe(error)) from error
+    meta = [("source", f"diffbio {__version__}"), ("reference", plan.parameters.reference.name)]
+    header = vcf_header(plan.contigs, plan.sample, fields=fields, meta=meta)
+    shards = [shard_path(plan.work.calls, shard.name, ending) for shard in plan.shards()]
+    try:
+        merge_shards(output, shards, plan.contigs, header, join)
+    except OSError as error:
+        raise TaskFailedError(f"writing {output}", describe(error)) from error
 
 
 def finish(plan: CallPlan, *, resumed_shards: int, workers: int, wall_seconds: dict[str, float]) -> CallSummary:

@@ -6,16 +6,17 @@ import time
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from diffbio_cluster import peak_memory_mb
 from diffbio_core.calling.call_stage import CallStage
 from diffbio_core.calling.genotyping import genotype_sites
+from diffbio_core.calling.reference_confidence import reference_blocks
 from diffbio_core.models import load_model
-from diffbio_core.windows.packing import pack_shard
+from diffbio_core.windows.packing import pack_shard, shard_interval
 from diffbio_core.windows.planes import PlaneBuffers, ShardPlanes
+from diffbio_core.windows.thinning import IntervalReads
 from diffbio_flows.shard_task import ShardResult, ShardTask, commit_shard
 from diffbio_io.alignments import AlignmentReader
+from diffbio_io.gvcf import gvcf_text
 from diffbio_io.reference import Reference
 from diffbio_io.store import WindowStore
 from diffbio_io.vcf import vcf_line
@@ -43,6 +44,11 @@ def process_shard(task: ShardTask) -> ShardResult:
     sites = genotype_sites(planes, evidence, ploidy=task.ploidy, min_qual=MIN_QUAL, pass_qual=PASS_QUAL)
     wanted = [site for site in sites if any(start <= site.position < stop for start, stop in task.intervals)]
     clock.lap("genotype")
+    texts = {".vcf": "".join(map(vcf_line, wanted))}
+    if task.gvcf:
+        blocks = reference_blocks(planes, task.intervals, wanted, task.ploidy)
+        texts[".g.vcf"] = gvcf_text(task.shard.contig, blocks, wanted)
+        clock.lap("gvcf")
     counters = {f"reads_{name}": number for name, number in planes.read_counts.items()}
     counters |= {"windows": task.shard.num_windows, "candidates": len(planes.candidates)}
     result = ShardResult(
@@ -52,7 +58,7 @@ def process_shard(task: ShardTask) -> ShardResult:
         seconds=clock.seconds,
         peak_memory_mb=peak_memory_mb(),
     )
-    return commit_shard(task.calls, result, {".vcf": "".join(map(vcf_line, wanted))})
+    return commit_shard(task.calls, result, texts)
 
 
 def ingest_shard(task: ShardTask) -> ShardPlanes:
@@ -64,11 +70,11 @@ def ingest_shard(task: ShardTask) -> ShardPlanes:
     stop = shard.last_window * grid.reference_length + grid.halo
     codes = reference.codes(shard.contig, start, stop)
     length = reference.contigs[shard.contig]
-    if shard.contig not in reads.contigs:
-        raw, number = np.empty(0, np.uint8), 0
+    if shard.contig in reads.contigs:
+        found = reads.read(shard_interval(shard, grid, length, reads.contig_number(shard.contig)))
     else:
-        raw, number = reads.raw_records(shard.contig, start, stop), reads.contig_number(shard.contig)
-    return pack_shard(raw, number, codes, shard, grid, length, _buffers)
+        found = IntervalReads.none()
+    return pack_shard(found, codes, shard, grid, length, _buffers)
 
 
 @lru_cache(maxsize=2)

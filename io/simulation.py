@@ -112,7 +112,7 @@ def simulate_dataset(
 def write_fasta(path: Path, sequences: Mapping[str, np.ndarray]) -> None:
     """Write base codes as FASTA; a name that ends in .gz gives a bgzipped file with .fai and .gzi beside it."""
     compressed = path.suffix == ".gz"
-    with pysam.BGZFile(str(path), "w") if compressed else path.open("wb") as file:
+    with pysam.BGZFile(str(path), "w", None) if compressed else path.open("wb") as file:
         for name, codes in sequences.items():
             text = decode_bases(codes)
             lines = [f">{name}", *(text[at : at + LINE] for at in range(0, len(text), LINE))]

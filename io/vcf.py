@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pysam
@@ -34,6 +34,7 @@ def vcf_header(
     sample: str,
     *,
     filters: Mapping[str, str] = FILTERS,
+    fields: Sequence[str] = (),
     meta: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Header text, up to and with the line of column names.
@@ -42,6 +43,7 @@ def vcf_header(
         contigs: Length (bp) of every contig of the reference, in its order.
         sample: Name of the sample.
         filters: Description of each filter.
+        fields: Lines that describe further fields.
         meta: Further lines as (key, value), such as ``("source", "diffbio 0.1.0")``.
     """
     header = pysam.VariantHeader()
@@ -49,7 +51,7 @@ def vcf_header(
         header.add_line(f"##{key}={value}")
     for name, description in filters.items():
         header.filters.add(name, None, None, description)
-    for line in _FIELDS:
+    for line in (*_FIELDS, *fields):
         header.add_line(line)
     for contig, length in contigs.items():
         header.contigs.add(contig, length=length)
@@ -108,6 +110,7 @@ def merge_shards(
     shards: Sequence[str | os.PathLike[str]],
     contigs: Mapping[str, int],
     header: str,
+    join: Callable[[Iterator[bytes]], Iterable[bytes]] = iter,
 ) -> Path:
     """Join shards into one bgzipped, indexed VCF, which appears under its name only when whole.
 
@@ -119,6 +122,7 @@ def merge_shards(
         shards: Files of :func:`write_shard`, in the order of the contigs and along each contig.
         contigs: Length (bp) of every contig, in the header's order.
         header: Text of :func:`vcf_header`.
+        join: Makes the output's lines of the shards' lines; by default they follow each other.
 
     Returns:
         Path of the index: ``.tbi``, or ``.csi`` where a contig is longer than 512 Mb.
@@ -138,7 +142,7 @@ def merge_shards(
         aside = Path(folder, output.name)
         with pysam.BGZFile(str(aside), "w", index=None) as file:
             file.write(header.encode())
-            for block in _ordered(shards, contigs):
+            for block in join(_ordered(shards, contigs)):
                 file.write(block)
         # A preset names the columns; the index covers a file without records, too.
         pysam.tabix_index(str(aside), preset="vcf", keep_original=True, csi=csi, index=f"{aside}.index")
