@@ -55,8 +55,7 @@ class DaskExecutor:
     def warm_up(self, function: Callable[[], object]) -> None:
         """See `Executor.warm_up`. A failure is left to the first task, which knows its name."""
         self._warm_ups = [
-            self.client.submit(function, workers=[address], pure=False, priority=1)
-            for address in self._threads()
+            self.client.submit(function, workers=[address], pure=False, priority=1) for address in self._threads()
         ]
 
     def map_unordered(

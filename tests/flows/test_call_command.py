@@ -180,8 +180,8 @@ def test_a_corrupt_block_ends_the_run_with_the_shard_and_keeps_the_rest(individu
 
 
 def test_a_disk_that_takes_no_more_ends_the_run_with_the_cause(start_diffbio, call_arguments, tmp_path):
-    no_file_over_20_kb = ["sh", "-c", 'ulimit -f 40; exec "$0" "$@"']
-    run = start_diffbio(call_arguments(tmp_path / "calls.vcf.gz"), before=no_file_over_20_kb)
+    no_file_over_150_kb = ["sh", "-c", 'ulimit -f 300; exec "$0" "$@"']
+    run = start_diffbio(call_arguments(tmp_path / "calls.vcf.gz"), before=no_file_over_150_kb)
     _, errors = run.communicate(timeout=200)
     assert run.returncode == 1
     assert "File too large" in errors
