@@ -7,7 +7,7 @@ import logging
 import queue
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, Self, TypeVar, cast
 
 import dask.config
@@ -86,8 +86,10 @@ class DaskExecutor:
                 hand_out(in_flight_per_worker * self.workers - len(in_flight))
                 yield result
         finally:
-            if in_flight:
-                self.client.cancel(list(in_flight), reason="the run stopped")
+            if in_flight and self._client is not None:
+                # A cluster that has gone has dropped them already.
+                with suppress(Exception):
+                    self._client.cancel(list(in_flight), reason="the run stopped")
 
     def _next(self, finished: queue.SimpleQueue[Future]) -> Future:
         """The next finished future; gives up when no worker has been alive for the configured time."""

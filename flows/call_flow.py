@@ -32,8 +32,13 @@ Value = TypeVar("Value")
 GROUPS_AT_ONCE = 2
 
 
-# Nothing is persisted, since Prefect would do that with pickle.
-@flow(name="call", persist_result=False, task_runner=ThreadPoolTaskRunner(max_workers=GROUPS_AT_ONCE))  # type: ignore[arg-type]
+# Results are not persisted; the error of a failed run is, and Prefect would do that with pickle.
+@flow(
+    name="call",
+    persist_result=False,
+    result_serializer="json",
+    task_runner=ThreadPoolTaskRunner(max_workers=GROUPS_AT_ONCE),  # type: ignore[arg-type]
+)
 def call_flow(parameters: CallParameters) -> CallSummary:
     """Calls variants of one sample; a run that was interrupted goes on where it stood.
 
