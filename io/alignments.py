@@ -52,7 +52,7 @@ class AlignmentReader:
             if index is None:
                 raise ValueError(f"{self.path} has no index beside it: run samtools index {self.path}")
             self._index = BamIndex(index)
-        self._file = open(self.path, "rb")
+        self._file = open(self.path, "rb")  # noqa: SIM115 - closed with the reader
         self._buffer = np.empty(32 << 20, np.uint8)
 
     def __enter__(self) -> AlignmentReader:
@@ -70,8 +70,8 @@ class AlignmentReader:
     def read(self, interval: Interval) -> IntervalReads:
         """The reads to use in an interval; they lie in memory that the next call uses again.
 
-        More records than ``max_bytes`` are gone through twice in pieces, once for their depth and once for those to keep,
-        so that memory is bounded whatever the depth; the reads are the same.
+        More records than ``max_bytes`` are gone through twice in pieces, for their depth and for those to keep, so that
+        memory is bounded whatever the depth; the reads are the same.
 
         Raises:
             CorruptBlock: The file is damaged there.

@@ -40,7 +40,7 @@ _CANDIDATES = {
     "candidate_supports": ("int32", "Entries of the candidate in support_lane"),
 }
 _MEANING = {
-    "base": "bits 0-2: A C G T = 0-3, N = 4, deleted = 5, no read = 7; bit 3: first column of a read; bit 4: reverse strand",
+    "base": "bits 0-2: A C G T 0-3, N 4, deleted 5, no read 7; bit 3: first column of a read; bit 4: reverse strand",
     "base_quality": "Phred; a deleted base takes the quality before it",
     "mapping_quality": "Phred, of the read that the cell belongs to",
     "indel": "on the column before it: +length of an insertion, -length of a deletion, 0 none, clipped to +-120",
@@ -286,7 +286,7 @@ class WindowStore:
     def _contig(self, contig: str) -> dict[str, zarr.Array]:
         if contig not in self._arrays:
             group = self._open_group(contig)
-            # What is all fill is left out by name, block by block; looking at every cell for it costs more than writing.
+            # Blocks without a read are left out by number; looking at every cell for fill costs more than writing.
             self._arrays[contig] = {
                 name: array.with_config({"write_empty_chunks": True}) for name, array in group.arrays()
             }

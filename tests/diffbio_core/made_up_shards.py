@@ -9,8 +9,8 @@ from diffbio_core.windows.encoding import BASES
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_core.windows.planes import PlaneBuffers, ShardPlanes
 
-GRID = WindowGrid(reference_length=256, halo=64, windows_per_shard=2)
-REFERENCE = ("ACGTTGCAAC" * 64)[: 2 * 256 + 2 * 64]
+GRID = WindowGrid(reference_length=256, halo=192, windows_per_shard=2)
+REFERENCE = ("ACGTTGCAAC" * 90)[: 2 * 256 + 2 * 192]
 
 
 def shard_with(alleles):
@@ -21,7 +21,7 @@ def shard_with(alleles):
     codes = np.array([BASES.index(base) for base in REFERENCE], np.uint8)
     table = CandidateTable(
         np.array(window, np.int16),
-        np.array([p - w * 256 + 64 for (p, _, _), w in zip(alleles, window, strict=True)], np.int16),
+        np.array([p - w * 256 + GRID.halo for (p, _, _), w in zip(alleles, window, strict=True)], np.int16),
         np.array([length for _, length, _ in alleles], np.int32),
         np.array([BASES.index(new) if length == 0 else 4 for _, length, new in alleles], np.uint8),
         np.zeros(len(alleles) + 1, np.int32),

@@ -1,6 +1,6 @@
 """Training sets from the project's own simulator: sequencers, depths and read lengths that differ from set to set.
 
-    python benchmarks/training_data.py --output training [--reference grch38.fa.gz] [--profile hiseq_100_45x]...
+    python -m diffbio_flows.simulated_training_data --output DIR [--reference FASTA] [--profile NAME]...
 
 Each profile gets fresh variants on its own slices of the reference; without one, on a random genome of its own.
 """
@@ -66,6 +66,7 @@ PROFILES = {
 
 
 def main() -> None:
+    """Simulate every profile that was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reference", type=Path, help="FASTA to draw variants on; random genomes without it")
     parser.add_argument("--output", type=Path, required=True, help="folder; a folder per profile is made in it")
