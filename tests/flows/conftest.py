@@ -10,16 +10,20 @@ import pytest
 
 from diffbio_io.simulation import simulate_dataset
 
-COMMAND = (sys.executable, "-m", "diffbio_flows.cli")
+
+@pytest.fixture(scope="session")
+def command() -> tuple[str, ...]:
+    """The words that ``diffbio`` starts with here."""
+    return sys.executable, "-m", "diffbio_flows.cli"
 
 
 @pytest.fixture(scope="session")
-def diffbio() -> Callable[..., subprocess.CompletedProcess[str]]:
+def diffbio(command: tuple[str, ...]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs ``diffbio`` with arguments in a process of its own."""
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
+            [*command, *map(str, arguments)], capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
         )
 
     return run
@@ -27,9 +31,9 @@ def diffbio() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a simulated dataset: six contigs of 24 kb, which make six shards."""
+    """Folder of a simulated dataset: eight contigs of 20 kb, which make eight shards."""
     folder = tmp_path_factory.mktemp("simulated")
-    simulate_dataset(folder, length=24_000, contigs=6, depth=20, seed=5)
+    simulate_dataset(folder, length=20_000, contigs=8, depth=30, seed=5)
     return folder
 
 
