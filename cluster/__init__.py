@@ -9,6 +9,7 @@ from diffbio_cluster.executor import (
     describe,
     open_executor,
 )
+from diffbio_cluster.memory import peak_memory_mb
 
 __all__ = [
     "ClusterConfig",
@@ -19,4 +20,5 @@ __all__ = [
     "TaskFailedError",
     "describe",
     "open_executor",
+    "peak_memory_mb",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 Kind = Literal["in-process", "local", "address"]
+
+_ADDRESS = re.compile(r"((tcp|tls|ucx|wss?)://)?[^/]+:\d+")
 
 
 class ClusterConfigError(ValueError):
@@ -47,6 +50,10 @@ class ClusterConfig:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ClusterConfigError(f"kind must be one of {', '.join(get_args(Kind))}, got {self.kind!r}")
+        for name in ("workers", "memory_mb", "allowed_failures"):
+            value = getattr(self, name)
+            if not isinstance(value, int) and (name, value) != ("workers", None):
+                raise ClusterConfigError(f"{name} must be a whole number, got {value!r}")
         if self.workers is not None and self.workers < 1:
             raise ClusterConfigError(f"workers must be at least 1, got {self.workers}")
         if self.memory_mb < 1:
@@ -55,6 +62,8 @@ class ClusterConfig:
             raise ClusterConfigError(f"allowed_failures must not be negative, got {self.allowed_failures}")
         if (self.kind == "address") != (self.address is not None):
             raise ClusterConfigError("an address belongs to kind 'address', and that kind needs one")
+        if self.address is not None and not _ADDRESS.fullmatch(self.address):
+            raise ClusterConfigError(f"address must look like tcp://host:8786, got {self.address!r}")
 
     @property
     def local_workers(self) -> int:

@@ -140,10 +140,10 @@ class DaskExecutor:
             client = Client(address, timeout=min(20.0, patience), set_as_default=False)
             self._client = self._stack.enter_context(client)
             client.wait_for_workers(1, timeout=patience)
-        except (TimeoutError, OSError, ValueError) as error:
+        except (TimeoutError, OSError, RuntimeError, ValueError) as error:
             self._stack.close()
             where = f"at {self.config.address}" if self.config.address else "on this machine"
-            raise ClusterLostError(f"no Dask scheduler with workers {where}: {describe(error)}") from error
+            raise ClusterLostError(f"no Dask cluster could be reached or started {where}: {describe(error)}") from error
         return self
 
     def _local_cluster(self) -> LocalCluster:
@@ -153,6 +153,8 @@ class DaskExecutor:
             processes=True,
             memory_limit=f"{self.config.memory_mb}MB",
             dashboard_address=None,
+            # Without a dashboard the scheduler would still listen on Dask's usual port, for all the network.
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
             silence_logs=logging.CRITICAL,
             local_directory=self.config.scratch,
             env=worker_environment() | dict(self.config.environment),

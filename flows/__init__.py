@@ -7,18 +7,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from diffbio_flows.evaluation import EvaluationTable, evaluate_calls
-    from diffbio_flows.parameters import CallParameters
+    from diffbio_flows.ingest import IngestSummary, ingest_reads
+    from diffbio_flows.parameters import CallParameters, IngestParameters
     from diffbio_flows.run import call_variants
     from diffbio_flows.summary import CallSummary
 
-__all__ = ["CallParameters", "CallSummary", "EvaluationTable", "call_variants", "evaluate_calls"]
+__all__ = [
+    "CallParameters",
+    "CallSummary",
+    "EvaluationTable",
+    "IngestParameters",
+    "IngestSummary",
+    "call_variants",
+    "evaluate_calls",
+    "ingest_reads",
+]
 
 _MODULES = {
     "CallParameters": "parameters",
     "CallSummary": "summary",
     "EvaluationTable": "evaluation",
+    "IngestParameters": "parameters",
+    "IngestSummary": "ingest",
     "call_variants": "run",
     "evaluate_calls": "evaluation",
+    "ingest_reads": "ingest",
 }
 
 

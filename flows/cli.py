@@ -60,7 +60,9 @@ cluster_options = options(
 @click.option("--model", type=FILE, metavar="DIR", help="Model directory; the shipped model if not given.")
 @click.option("--haploid-contigs", metavar="C,...", default="", help="Contigs with one copy, such as chrX,chrY.")
 @click.option("--work-dir", type=FILE, help="Folder for the run's state; OUTPUT.work if not given.")
-@click.option("--keep-windows", type=bool, default=True, show_default="yes", metavar="yes|no", help="Keep the window store.")
+@click.option(
+    "--keep-windows", type=bool, default=True, show_default="yes", metavar="yes|no", help="Keep the window store."
+)
 @window_length_option
 @cluster_options
 @click.option("--prefect", is_flag=True, help="Run as a Prefect flow.")
@@ -73,7 +75,7 @@ def call(*, prefect: bool, as_json: bool, haploid_contigs: str, **fields: Any) -
     """
     from diffbio_flows.console import open_progress
     from diffbio_flows.parameters import CallParameters
-    from diffbio_flows.report import as_text
+    from diffbio_flows.report import as_text, tables
 
     contigs = tuple(name for name in haploid_contigs.split(",") if name)
     parameters = CallParameters(haploid_contigs=contigs, **fields)
@@ -86,7 +88,31 @@ def call(*, prefect: bool, as_json: bool, haploid_contigs: str, **fields: Any) -
 
         with open_progress() as progress:
             summary = call_variants(parameters, progress=progress)
-    show(summary.to_json(), as_text(summary), as_json)
+    show(summary.to_json(), as_text(tables(summary)), as_json)
+
+
+@diffbio.command()
+@input_options
+@click.option("--store", required=True, metavar="DIR|URL", help="Window store to fill.")
+@window_length_option
+@cluster_options
+@click.option("--force", is_flag=True, help="Replace windows that were made from other reads.")
+@json_option
+def ingest(*, as_json: bool, **fields: Any) -> None:
+    """Fill a window store only, to train on or to call from later.
+
+    A run that was interrupted goes on where it stood when the same command is given again.
+    """
+    from diffbio_flows.console import open_progress
+    from diffbio_flows.ingest import ingest_reads
+    from diffbio_flows.parameters import IngestParameters
+    from diffbio_flows.report import as_text, work_tables
+
+    parameters = IngestParameters(**fields)
+    with open_progress() as progress:
+        summary = ingest_reads(parameters, progress=progress)
+    text = as_text([*work_tables(summary.work), ("Files", [("window store", summary.store)])])
+    show(summary.to_json(), text, as_json)
 
 
 @diffbio.command()
@@ -100,12 +126,9 @@ def evaluate(*, json_file: Path | None, truth: Path, calls: Path, region: tuple[
     """Compare calls with the truth, by haplotype; prints hap.py's summary columns."""
     from diffbio_flows.evaluation import evaluate_calls
 
-    table = evaluate_calls(truth, calls, regions=region, **files)
-    if json_file is None or str(json_file) != "-":
-        click.echo(table.to_text())
-    if json_file is not None:
-        with click.open_file(str(json_file), "w", atomic=str(json_file) != "-") as file:
-            file.write(table.to_json() + "\n")
+    to_screen = str(json_file) == "-"
+    table = evaluate_calls(truth, calls, regions=region, json=None if to_screen else json_file, **files)
+    click.echo(table.to_json() if to_screen else table.to_text())
 
 
 @diffbio.command()
@@ -120,9 +143,15 @@ def simulate(*, as_json: bool, region: tuple[str, ...], **fields: Any) -> None:
     """Simulate reference, reads, true variants and confident regions."""
     from dataclasses import asdict
 
+    from diffbio_core.problems import InputError
     from diffbio_io.simulation import simulate_dataset
 
-    dataset = simulate_dataset(regions=region, **fields)
+    try:
+        dataset = simulate_dataset(regions=region, **fields)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     files = {name: str(path) for name, path in asdict(dataset).items()}
     show(files, "\n".join(f"{name:<10} {path}" for name, path in files.items()), as_json)
 

@@ -11,15 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from diffbio_flows.preflight import check_folder
-from diffbio_io.reference import Reference
-from diffbio_io.regions import Intervals, read_bed, resolve_regions
-from diffbio_io.truth import GenotypedVcf
-
 from diffbio_core.evaluation.comparison import compare, holds
 from diffbio_core.evaluation.records import GenotypedVariant
 from diffbio_core.evaluation.summary import COLUMNS, SummaryRow
 from diffbio_core.problems import InputError, Problem
+from diffbio_flows.preflight import check_folder
+from diffbio_io.reference import Reference
+from diffbio_io.regions import Intervals, read_bed, resolve_regions
+from diffbio_io.truth import GenotypedVcf
 
 
 @dataclass(frozen=True)

@@ -76,3 +76,15 @@ class CallParameters(RunParameters):
     def work_path(self) -> Path:
         """The work directory, by default beside the output."""
         return self.work_dir or self.output.with_name(self.output.name + ".work")
+
+
+class IngestParameters(RunParameters):
+    """One ingest run: reads to a window store."""
+
+    store: str = Field(description="Window store to fill: a folder, or a URL such as s3://bucket/windows.zarr")
+    force: bool = Field(False, description="Replace windows that were made from other reads")
+
+    @property
+    def local_store(self) -> Path | None:
+        """The store's folder; None where it is not on a file system."""
+        return None if "://" in self.store else Path(self.store)

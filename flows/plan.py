@@ -12,8 +12,8 @@ from diffbio_cluster import ClusterConfigError
 from diffbio_core import __version__
 from diffbio_core.models import ModelError, default_model_path, load_card
 from diffbio_core.problems import Problem
-from diffbio_core.windows.grid import Shard
-from diffbio_flows.parameters import CallParameters
+from diffbio_core.windows.grid import Shard, WindowGrid
+from diffbio_flows.parameters import CallParameters, RunParameters
 from diffbio_flows.preflight import check_call
 from diffbio_flows.shard_task import ShardTask
 from diffbio_flows.work_directory import WorkDirectory, file_identity
@@ -52,10 +52,11 @@ class CallPlan:
         """A message per shard."""
         parameters, work = self.parameters, self.work
         for shard in self.shards():
+            contig_length, intervals = self.contigs[shard.contig], self.intervals[shard.contig]
             yield ShardTask(
                 shard=shard,
                 grid=parameters.grid,
-                intervals=self.core_intervals(shard),
+                intervals=core_intervals(parameters.grid, shard, contig_length, intervals),
                 reads=str(parameters.reads.resolve()),
                 reference=str(parameters.reference.resolve()),
                 model=str(self.model.resolve()),
@@ -66,12 +67,6 @@ class CallPlan:
                 store=str(work.store.resolve()) if parameters.keep_windows else None,
                 gvcf=parameters.gvcf is not None,
             )
-
-    def core_intervals(self, shard: Shard) -> Intervals:
-        """What was asked for of a shard's core."""
-        start, stop = self.parameters.grid.core(shard, self.contigs[shard.contig])
-        cut = ((max(start, low), min(stop, high)) for low, high in self.intervals[shard.contig])
-        return tuple((low, high) for low, high in cut if low < high)
 
     def identity(self) -> dict[str, Any]:
         """What makes this run another than one before; what merely says how it is worked off is left out."""
@@ -85,11 +80,7 @@ def plan_call(parameters: CallParameters) -> CallPlan:
         InputError: With every problem found.
     """
     model = parameters.model or default_model_path()
-    workers, more = 0, []
-    try:
-        workers = parameters.cluster_config().local_workers
-    except ClusterConfigError as error:
-        more.append(Problem("cluster", str(error), "Correct --cluster, --scheduler or --workers."))
+    workers, more = local_workers(parameters)
     try:
         load_card(model)
     except ModelError as error:
@@ -123,6 +114,14 @@ def plan_call(parameters: CallParameters) -> CallPlan:
     return CallPlan(parameters, checked.contigs, checked.intervals, checked.sample, model)
 
 
+def local_workers(parameters: RunParameters) -> tuple[int, list[Problem]]:
+    """Workers that this machine would have to hold, and what is wrong with the cluster's description."""
+    try:
+        return parameters.cluster_config().local_workers, []
+    except ClusterConfigError as error:
+        return 0, [Problem("cluster", str(error), "Correct --cluster, --scheduler or --workers.")]
+
+
 def call_identity(parameters: CallParameters, model: Path) -> dict[str, Any]:
     """See `CallPlan.identity`.
 
@@ -143,6 +142,13 @@ def call_identity(parameters: CallParameters, model: Path) -> dict[str, Any]:
         "window_length": parameters.window_length,
         "keep_windows": parameters.keep_windows,
     }
+
+
+def core_intervals(grid: WindowGrid, shard: Shard, contig_length: int, intervals: Intervals) -> Intervals:
+    """What was asked for of a shard's core."""
+    start, stop = grid.core(shard, contig_length)
+    cut = ((max(start, low), min(stop, high)) for low, high in intervals)
+    return tuple((low, high) for low, high in cut if low < high)
 
 
 def bp_per_task(tasks: list[ShardTask]) -> int:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from diffbio_core.problems import InputError, Problem
 from diffbio_io.preflight import AlignmentReport, check_alignment
 from diffbio_io.reference import Reference
 from diffbio_io.regions import Intervals, resolve_regions
-
-from diffbio_core.problems import InputError, Problem
 
 PathLike = str | os.PathLike[str]
 
@@ -44,7 +44,7 @@ class CallInputs:
 def check_call(
     reads: PathLike,
     reference: PathLike,
-    output: PathLike,
+    output: PathLike | None,
     *,
     gvcf: PathLike | None = None,
     regions: Sequence[str] = (),
@@ -63,7 +63,7 @@ def check_call(
     Args:
         reads: BAM or CRAM file.
         reference: FASTA file.
-        output: VCF to be made.
+        output: VCF to be made; None where only windows are.
         gvcf: gVCF to be made.
         regions: Regions to call, as texts.
         bed: Regions to call, as a BED file.
@@ -82,9 +82,11 @@ def check_call(
     problems: list[Problem] = []
     contigs: dict[str, int] | None = None
     wanted: dict[str, Intervals] | None = None
-    folder = Path(work_dir) if work_dir is not None else Path(output).parent
+    outputs = [path for path in (output, gvcf) if path is not None]
+    # None where all goes to a remote store.
+    folder = Path(work_dir) if work_dir is not None else Path(outputs[0]).parent if outputs else None
     try:
-        with Reference(reference, folder if folder.is_dir() else None) as fasta:
+        with Reference(reference, folder if folder is not None and folder.is_dir() else None) as fasta:
             contigs = fasta.contigs
     except InputError as error:
         problems += error.problems
@@ -104,12 +106,12 @@ def check_call(
     # With regions that cannot be read, every contig would be looked at, and faults told of those not asked for.
     report = check_alignment(reads, reference, contigs if regions_are_good else None, wanted if named else None, sample)
     problems += report.problems
-    problems += check_outputs([output] + ([gvcf] if gvcf is not None else []), (reads, reference), force=force)
+    problems += check_outputs(outputs, (reads, reference), force=force)
     if work_dir is not None:
         problems += check_folder(_nearest(Path(work_dir)), str(work_dir))
     if local:
         problems += check_memory(workers, psutil.virtual_memory().available)
-    if not problems and wanted is not None and contigs is not None:
+    if not problems and folder is not None and wanted is not None and contigs is not None:
         problems += check_disk(_nearest(folder), estimate_disk(Path(reads), report, wanted, contigs, keep_windows))
     problems += more
     if problems or contigs is None or wanted is None or report.sample is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 
 from diffbio_flows.progress import duration
-from diffbio_flows.summary import CallSummary
+from diffbio_flows.summary import CallSummary, WorkSummary
 
 Table = tuple[str, list[tuple[str, str]]]
 
@@ -15,10 +15,7 @@ READS_PREFIX = "reads_"
 
 def tables(summary: CallSummary) -> list[Table]:
     """Titles, each with rows of a label and a value."""
-    variants, totals = summary.variants, summary.totals
-    reads = {name: count for name, count in totals.counters.items() if name.startswith(READS_PREFIX)}
-    others = {name: count for name, count in totals.counters.items() if name not in reads}
-    wall = sum(summary.wall_seconds.values())
+    variants = summary.variants
     return [
         (
             "Variants",
@@ -33,12 +30,25 @@ def tables(summary: CallSummary) -> list[Table]:
                 ("het/hom", _ratio(variants.het_hom)),
             ],
         ),
-        ("Reads", [(_words(name.removeprefix(READS_PREFIX)), f"{count:,}") for name, count in reads.items()]),
+        *work_tables(summary.work),
+        ("Files", _files(summary)),
+    ]
+
+
+def work_tables(work: WorkSummary) -> list[Table]:
+    """The tables that every run over shards has."""
+    totals = work.totals
+    reads = {name: count for name, count in totals.counters.items() if name.startswith(READS_PREFIX) and count}
+    others = {name: count for name, count in totals.counters.items() if not name.startswith(READS_PREFIX)}
+    wall = sum(work.wall_seconds.values())
+    return [
+        # Reads that lie across two shards are looked at in both.
+        ("Reads, by shard", [(_words(name.removeprefix(READS_PREFIX)), f"{count:,}") for name, count in reads.items()]),
         (
             "Work",
             [
                 ("genome", f"{totals.core_bp / 1e6:,.3f} Mb in {totals.shards:,} shards"),
-                *([("finished by an earlier run", f"{summary.resumed_shards:,}")] if summary.resumed_shards else []),
+                *([("finished by an earlier run", f"{work.resumed_shards:,} shards")] if work.resumed_shards else []),
                 *((_words(name), f"{count:,}") for name, count in others.items()),
             ],
         ),
@@ -46,19 +56,18 @@ def tables(summary: CallSummary) -> list[Table]:
             "Time and memory",
             [
                 *((f"workers: {_words(stage)}", f"{seconds:,.2f} s") for stage, seconds in totals.seconds.items()),
-                *((f"run: {_words(stage)}", f"{seconds:,.2f} s") for stage, seconds in summary.wall_seconds.items()),
-                ("run: whole", f"{duration(wall)} with {summary.workers} worker{'s' * (summary.workers != 1)}"),
+                *((f"run: {_words(stage)}", f"{seconds:,.2f} s") for stage, seconds in work.wall_seconds.items()),
+                ("run: whole", f"{duration(wall)} with {work.workers} worker{'s' * (work.workers != 1)}"),
                 ("peak memory of a worker", f"{totals.peak_memory_mb:,.0f} MB"),
-                ("peak memory of this process", f"{summary.peak_memory_mb:,.0f} MB"),
+                ("peak memory of this process", f"{work.peak_memory_mb:,.0f} MB"),
             ],
         ),
-        ("Files", _files(summary)),
     ]
 
 
-def as_text(summary: CallSummary) -> str:
-    """Aligned columns."""
-    return "\n\n".join("\n".join([title, *_aligned(rows)]) for title, rows in tables(summary) if rows)
+def as_text(parts: Iterable[Table]) -> str:
+    """Tables in aligned columns."""
+    return "\n\n".join("\n".join([title, *_aligned(rows)]) for title, rows in parts if rows)
 
 
 def as_markdown(summary: CallSummary) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,14 +10,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from diffbio_cluster import Executor, TaskFailedError, describe, open_executor
+from diffbio_cluster import Executor, TaskFailedError, describe, open_executor, peak_memory_mb
 from diffbio_core import __version__
 from diffbio_flows.parameters import CallParameters
 from diffbio_flows.plan import CallPlan, bp_per_task, plan_call
 from diffbio_flows.progress import Progress, Silence
 from diffbio_flows.report import as_html
 from diffbio_flows.shard_task import ShardResult, ShardTask, load_marker, load_shard, shard_path, write_whole
-from diffbio_flows.summary import CallSummary, ShardTotals, count_variants
+from diffbio_flows.summary import CallSummary, ShardTotals, WorkSummary, count_variants
 from diffbio_flows.worker import run_shard, warm_up
 
 Join = Callable[[Iterator[bytes]], Iterable[bytes]]
@@ -77,6 +76,7 @@ def lay_out_store(plan: CallPlan) -> None:
         for contig in plan.intervals:
             made_of = {"sample": plan.sample, "reads": str(plan.parameters.reads)}
             store.create_contig(contig, plan.contigs[contig], made_of)
+        store.consolidate()
 
 
 def split_tasks(plan: CallPlan) -> tuple[list[ShardTask], list[ShardTask]]:
@@ -100,10 +100,13 @@ def process_shards(
     tasks: list[ShardTask],
     progress: Progress,
     work: Callable[[ShardTask], ShardResult] = run_shard,
-) -> None:
-    """Has every shard processed; a shard's calls and marker are in the work directory before it counts as done."""
+) -> list[ShardResult]:
+    """Has every shard processed; what it made is committed before it counts as done."""
+    results: list[ShardResult] = []
     for result in executor.map_unordered(work, tasks, name=lambda task: f"shard {task.name}"):
+        results.append(result)
         progress.advanced(result)
+    return results
 
 
 def merge_calls(plan: CallPlan) -> None:
@@ -150,11 +153,7 @@ def finish(plan: CallPlan, *, resumed_shards: int, workers: int, wall_seconds: d
         report=str(work.report),
         sample=plan.sample,
         variants=count_variants(lines),
-        totals=ShardTotals.of(results),
-        resumed_shards=resumed_shards,
-        workers=workers,
-        wall_seconds=wall_seconds,
-        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        work=WorkSummary(ShardTotals.of(results), resumed_shards, workers, wall_seconds, peak_memory_mb()),
     )
     write_whole(work.report, as_html(summary).encode())
     write_whole(work.summary, json.dumps(summary.to_json(), indent=2).encode())

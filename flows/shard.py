@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
+from diffbio_cluster import peak_memory_mb
 from diffbio_core.calling.call_stage import CallStage
 from diffbio_core.calling.genotyping import genotype_sites
 from diffbio_core.calling.reference_confidence import reference_blocks
 from diffbio_core.models import load_model
-from diffbio_core.windows.packing import pack_shard
+from diffbio_core.windows.packing import pack_shard, shard_interval
 from diffbio_core.windows.planes import PlaneBuffers, ShardPlanes
+from diffbio_core.windows.thinning import IntervalReads
 from diffbio_flows.shard_task import ShardResult, ShardTask, commit_shard
 from diffbio_io.alignments import AlignmentReader
 from diffbio_io.gvcf import gvcf_text
@@ -57,7 +56,7 @@ def process_shard(task: ShardTask) -> ShardResult:
         core_bp=sum(stop - start for start, stop in task.intervals),
         counters=counters,
         seconds=clock.seconds,
-        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        peak_memory_mb=peak_memory_mb(),
     )
     return commit_shard(task.calls, result, texts)
 
@@ -71,11 +70,11 @@ def ingest_shard(task: ShardTask) -> ShardPlanes:
     stop = shard.last_window * grid.reference_length + grid.halo
     codes = reference.codes(shard.contig, start, stop)
     length = reference.contigs[shard.contig]
-    if shard.contig not in reads.contigs:
-        raw, number = np.empty(0, np.uint8), 0
+    if shard.contig in reads.contigs:
+        found = reads.read(shard_interval(shard, grid, length, reads.contig_number(shard.contig)))
     else:
-        raw, number = reads.raw_records(shard.contig, start, stop), reads.contig_number(shard.contig)
-    return pack_shard(raw, number, codes, shard, grid, length, _buffers)
+        found = IntervalReads.none()
+    return pack_shard(found, codes, shard, grid, length, _buffers)
 
 
 @lru_cache(maxsize=2)

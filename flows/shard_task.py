@@ -28,11 +28,11 @@ class ShardTask:
         intervals: What was asked for of the shard's core, 0-based half-open, sorted.
         reads: BAM or CRAM file.
         reference: FASTA file.
-        model: Model directory.
-        sample: Name in the VCF.
-        ploidy: Copies of this contig, 1 or 2.
+        sample: Whose reads, and the name in the VCF.
         work: The run's work directory; may hold an index of the reference.
-        calls: Folder for the shard's calls and its marker.
+        ploidy: Copies of this contig, 1 or 2.
+        model: Model directory; not needed to ingest.
+        calls: Folder for the shard's calls and its marker; not needed to ingest.
         store: Window store to fill, a path or URL; None keeps windows in memory only.
         gvcf: Whether reference blocks are wanted too.
     """
@@ -42,11 +42,11 @@ class ShardTask:
     intervals: tuple[tuple[int, int], ...]
     reads: str
     reference: str
-    model: str
     sample: str
-    ploidy: int
     work: str
-    calls: str
+    ploidy: int = 2
+    model: str = ""
+    calls: str = ""
     store: str | None = None
     gvcf: bool = False
 

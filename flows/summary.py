@@ -116,6 +116,25 @@ class ShardTotals:
 
 
 @dataclass(frozen=True)
+class WorkSummary:
+    """What a run over shards took.
+
+    Attributes:
+        totals: Sums over shards, including those of an earlier, interrupted run.
+        resumed_shards: Shards that an earlier run had finished.
+        workers: Worker processes.
+        wall_seconds: Time of this run by stage.
+        peak_memory_mb: Highest resident memory of the process that led the run (MB).
+    """
+
+    totals: ShardTotals
+    resumed_shards: int
+    workers: int
+    wall_seconds: Mapping[str, float]
+    peak_memory_mb: float
+
+
+@dataclass(frozen=True)
 class CallSummary:
     """The outcome of a call run.
 
@@ -126,11 +145,7 @@ class CallSummary:
         report: This summary for people.
         sample: Name in the VCF.
         variants: What was called.
-        totals: Sums over shards, including those of an earlier, interrupted run.
-        resumed_shards: Shards that an earlier run had finished.
-        workers: Worker processes.
-        wall_seconds: Time of this run by stage.
-        peak_memory_mb: Highest resident memory of the process that led the run (MB).
+        work: What it took.
     """
 
     output: str
@@ -139,11 +154,7 @@ class CallSummary:
     report: str
     sample: str
     variants: VariantCounts
-    totals: ShardTotals
-    resumed_shards: int
-    workers: int
-    wall_seconds: Mapping[str, float]
-    peak_memory_mb: float
+    work: WorkSummary
 
     def to_json(self) -> dict[str, Any]:
         """Plain types only."""

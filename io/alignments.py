@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
 import numba
 import numpy as np
 import pysam
-from jaxtyping import UInt8
 
 from diffbio_core.windows.records import little_endian_32
+from diffbio_core.windows.thinning import Interval, IntervalReads, scan_pieces, scan_records
 from diffbio_io.bam_index import BamIndex
-from diffbio_io.bgzf import read_blocks
+from diffbio_io.bgzf import CorruptBlock, read_blocks
 
-_PIECE = 1 << 20
+MAX_BYTES = 192 << 20
+"""Uncompressed records (bytes) that are held at once; a shard of 262 kb at 30x has some 18 MB."""
+
+_PIECE = 16 << 20
+_LOOK_AFTER = 1 << 20
 
 
 class AlignmentReader:
@@ -25,18 +30,21 @@ class AlignmentReader:
     Args:
         path: A BAM or CRAM file with its index beside it.
         reference: FASTA to decode CRAM with; not looked at for BAM.
+        max_bytes: Uncompressed records that are held at once (bytes).
 
     Raises:
         ValueError: The file has no index.
     """
 
-    def __init__(self, path: str | Path, reference: str | Path | None = None) -> None:
+    def __init__(self, path: str | Path, reference: str | Path | None = None, max_bytes: int = MAX_BYTES) -> None:
         self.path = str(path)
         self._reference = None if reference is None else str(reference)
         with pysam.AlignmentFile(self.path, reference_filename=self._reference) as file:
             is_cram = file.is_cram
             self.contigs: dict[str, int] = dict(zip(file.references, file.lengths, strict=True))
             """Length of each contig of the header (bp), in its order."""
+        self._max_bytes = max_bytes
+        self._names = list(self.contigs)
         self._number = {name: number for number, name in enumerate(self.contigs)}
         self._index: BamIndex | None = None
         if not is_cram:
@@ -44,7 +52,7 @@ class AlignmentReader:
             if index is None:
                 raise ValueError(f"{self.path} has no index beside it: run samtools index {self.path}")
             self._index = BamIndex(index)
-        self._file = open(self.path, "rb")
+        self._file = open(self.path, "rb")  # noqa: SIM115 - closed with the reader
         self._buffer = np.empty(32 << 20, np.uint8)
 
     def __enter__(self) -> AlignmentReader:
@@ -59,39 +67,63 @@ class AlignmentReader:
         """The contig's number in the header."""
         return self._number[contig]
 
-    def raw_records(self, contig: str, start: int, stop: int) -> UInt8[np.ndarray, "bytes"]:
-        """Uncompressed BAM records, in file order, among which are all that overlap [start, stop).
+    def read(self, interval: Interval) -> IntervalReads:
+        """The reads to use in an interval; they lie in memory that the next call uses again.
 
-        They lie in memory that the next call uses again.
-
-        Args:
-            contig: A contig of the header.
-            start: First position (0-based); may lie before the contig.
-            stop: One past the last position; may lie behind the contig.
+        More records than ``max_bytes`` are gone through twice in pieces, for their depth and for those to keep, so that
+        memory is bounded whatever the depth; the reads are the same.
 
         Raises:
             CorruptBlock: The file is damaged there.
+            MalformedRecords: It holds no BAM records there.
             OSError: htslib cannot decode a CRAM file there.
         """
-        start, stop = max(start, 0), min(stop, self.contigs[contig])
-        if start >= stop:
-            return self._buffer[:0]
+        contig = self._names[interval.reference_id]
+        start, stop = interval.scanned
+        place = contig, max(start, 0), min(stop, self.contigs[contig])
+        if place[1] >= place[2]:
+            return IntervalReads.none()
+        pieces = self._pieces(*place, self._max_bytes)
+        first = next(pieces, None)
+        if first is None:
+            return IntervalReads.none()
+        raw, is_last = first
+        if is_last:
+            return scan_records(raw, interval)
+        pieces.close()
+        return scan_pieces(lambda: (raw for raw, _ in self._pieces(*place, _PIECE)), interval)
+
+    def _pieces(self, contig: str, start: int, stop: int, limit: int) -> Iterator[tuple[np.ndarray, bool]]:
+        """Whole records in file order, about ``limit`` bytes at a time, and whether they are the last.
+
+        All records that overlap the interval are among them.
+        """
         if self._index is None:
-            return self._cram_records(contig, start, stop)
+            yield from self._cram_pieces(contig, start, stop, limit)
+            return
         number = self._number[contig]
         offset = self._index.first_offset(number, start, stop)
         if offset is None:
-            return self._buffer[:0]
-        size = walked = 0
-        looked_at = 0
+            return
+        size = walked = seen = 0
         for block in read_blocks(self._file, offset):
             size = self._append(block, size)
-            if size - looked_at >= _PIECE:
-                looked_at = size
-                walked, passed = _walk(self._buffer[:size], walked, number, stop)
-                if passed:
-                    break
-        return self._buffer[:size]
+            if size - seen < _LOOK_AFTER:
+                continue
+            seen = size
+            walked, passed = _walk(self._buffer[:size], walked, number, stop)
+            if passed:
+                yield self._buffer[:walked], True
+                return
+            if walked > limit:
+                yield self._buffer[:walked], False
+                size -= walked
+                self._buffer[:size] = self._buffer[walked : walked + size].copy()
+                walked, seen = 0, size
+        walked, passed = _walk(self._buffer[:size], walked, number, stop)
+        if not passed and walked < size:
+            raise CorruptBlock("the last record is cut off")
+        yield self._buffer[:walked], True
 
     def _append(self, block: bytes, size: int) -> int:
         needed = size + len(block)
@@ -102,20 +134,30 @@ class AlignmentReader:
         self._buffer[size:needed] = np.frombuffer(block, np.uint8)
         return needed
 
-    def _cram_records(self, contig: str, start: int, stop: int) -> UInt8[np.ndarray, "bytes"]:
-        """The same records by way of an uncompressed BAM file, so that CRAM takes the same path from here on."""
-        with tempfile.TemporaryDirectory() as folder:
+    def _cram_pieces(self, contig: str, start: int, stop: int, limit: int) -> Iterator[tuple[np.ndarray, bool]]:
+        """The same records by way of uncompressed BAM files, so that CRAM takes the same path from here on."""
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            pysam.AlignmentFile(self.path, reference_filename=self._reference) as source,
+        ):
             path = os.path.join(folder, "records.bam")
-            with pysam.AlignmentFile(self.path, reference_filename=self._reference) as source:
+            records = source.fetch(contig, start, stop)
+            is_last = False
+            while not is_last:
                 with pysam.AlignmentFile(path, "wb0", template=source) as sink:
                     header_end = sink.tell()
-                    for record in source.fetch(contig, start, stop):
+                    is_last = True
+                    for record in records:
                         sink.write(record)
-            size = 0
-            with open(path, "rb") as file:
-                for block in read_blocks(file, header_end):
-                    size = self._append(block, size)
-        return self._buffer[:size]
+                        # The upper 48 bits of a virtual offset count the file's bytes.
+                        if (sink.tell() >> 16) > limit:
+                            is_last = False
+                            break
+                size = 0
+                with open(path, "rb") as file:
+                    for block in read_blocks(file, header_end):
+                        size = self._append(block, size)
+                yield self._buffer[:size], is_last
 
 
 def index_path(path: str | Path) -> Path | None:

@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 
 import pysam
-from diffbio_io.regions import Intervals
 
 from diffbio_core.problems import Problem
+from diffbio_io.regions import Intervals
 
 _BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 # The empty container that ends a CRAM file: of version 3, and of version 2.1; the half byte at 8 is not fixed.

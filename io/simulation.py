@@ -14,9 +14,6 @@ from pathlib import Path
 import mappy
 import numpy as np
 import pysam
-from diffbio_io.pair_alignment import Mate, PairAligner
-from diffbio_io.reference import Reference
-from diffbio_io.regions import Intervals, resolve_regions
 
 from diffbio_core.simulation.coverage import bin_weights, depth_field, draw_fragments
 from diffbio_core.simulation.genome import DivergedCopy, draw_diverged_copies, random_reference
@@ -24,6 +21,9 @@ from diffbio_core.simulation.reads import SequencerBias, draw_read_pairs
 from diffbio_core.simulation.sequence import decode_bases
 from diffbio_core.simulation.sequencing import SequencingModel
 from diffbio_core.simulation.variants import Variant, VariantModel, apply_variants, draw_variants
+from diffbio_io.pair_alignment import Mate, PairAligner
+from diffbio_io.reference import Reference
+from diffbio_io.regions import Intervals, resolve_regions
 
 MARGIN = 1_000
 """Bases at the ends of known sequence that are left out of the confident regions: coverage falls off there."""
@@ -112,7 +112,7 @@ def simulate_dataset(
 def write_fasta(path: Path, sequences: Mapping[str, np.ndarray]) -> None:
     """Write base codes as FASTA; a name that ends in .gz gives a bgzipped file with .fai and .gzi beside it."""
     compressed = path.suffix == ".gz"
-    with pysam.BGZFile(str(path), "w") if compressed else path.open("wb") as file:
+    with pysam.BGZFile(str(path), "w", None) if compressed else path.open("wb") as file:
         for name, codes in sequences.items():
             text = decode_bases(codes)
             lines = [f">{name}", *(text[at : at + LINE] for at in range(0, len(text), LINE))]

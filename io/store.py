@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
@@ -20,6 +21,7 @@ import numpy as np
 import zarr
 from isal import isal_zlib
 from zarr.codecs import BloscCodec
+from zarr.errors import ZarrUserWarning
 
 from diffbio_core.windows.candidates import CandidateTable
 from diffbio_core.windows.encoding import PLANES
@@ -38,7 +40,7 @@ _CANDIDATES = {
     "candidate_supports": ("int32", "Entries of the candidate in support_lane"),
 }
 _MEANING = {
-    "base": "bits 0-2: A C G T = 0-3, N = 4, deleted = 5, no read = 7; bit 3: first column of a read; bit 4: reverse strand",
+    "base": "bits 0-2: A C G T 0-3, N 4, deleted 5, no read 7; bit 3: first column of a read; bit 4: reverse strand",
     "base_quality": "Phred; a deleted base takes the quality before it",
     "mapping_quality": "Phred, of the read that the cell belongs to",
     "indel": "on the column before it: +length of an insertion, -length of a deletion, 0 none, clipped to +-120",
@@ -79,9 +81,11 @@ class WindowStore:
             StoreError: There is none.
         """
         try:
-            found = sorted(zarr.open_group(self.url, mode="r").group_keys())
+            entries = self._files.ls(self._root, detail=False)
         except FileNotFoundError:
-            found = []
+            entries = []
+        # Zarr's own listing would warn of the folder of markers.
+        found = sorted(os.path.basename(entry) for entry in entries if self._files.exists(f"{entry}/zarr.json"))
         if not found:
             raise StoreError(f"{self.url} is not a window store: fill it with diffbio ingest")
         return found
@@ -99,7 +103,7 @@ class WindowStore:
         """
         grid = self.grid
         layout = {"format": FORMAT, "contig": contig, "contig_length": length, **asdict(grid)}
-        root = zarr.open_group(self.url, mode="a", zarr_format=3)
+        root = zarr.open_group(self.url, mode="a", zarr_format=3, use_consolidated=False)
         if contig in root:
             self._check_layout(contig, layout)
             return
@@ -137,6 +141,13 @@ class WindowStore:
         create("start", "int64", 0, (windows,), (windows,), ("window",), "First core position of the window (0-based)")
         group["start"][:] = np.arange(windows, dtype=np.int64) * grid.reference_length
         group.attrs.update({**layout, **(attributes or {})})
+
+    def consolidate(self) -> None:
+        """Gather the layout of all contigs in one place, where xarray looks first; done after contigs were created."""
+        with warnings.catch_warnings():
+            # Zarr warns that not every reader knows this, and of the folder of markers.
+            warnings.simplefilter("ignore", ZarrUserWarning)
+            zarr.consolidate_metadata(zarr.open_group(self.url, mode="r+", use_consolidated=False).store)
 
     def write(self, planes: ShardPlanes, **made_of: Any) -> None:
         """Write a shard, its marker last.
@@ -275,7 +286,7 @@ class WindowStore:
     def _contig(self, contig: str) -> dict[str, zarr.Array]:
         if contig not in self._arrays:
             group = self._open_group(contig)
-            # What is all fill is left out by name, block by block; looking at every cell for it costs more than writing.
+            # Blocks without a read are left out by number; looking at every cell for fill costs more than writing.
             self._arrays[contig] = {
                 name: array.with_config({"write_empty_chunks": True}) for name, array in group.arrays()
             }
@@ -283,13 +294,17 @@ class WindowStore:
 
     def _open_group(self, contig: str) -> zarr.Group:
         try:
-            return zarr.open_group(self.url, path=contig, mode="r+")
+            return zarr.open_group(self.url, path=contig, mode="r+", use_consolidated=False)
         except FileNotFoundError:
             raise StoreError(f"{self.url} holds no contig {contig}: fill it with diffbio ingest") from None
 
     def _check_layout(self, contig: str, layout: Mapping[str, Any]) -> None:
         attributes = self._open_group(contig).attrs
-        differing = [f"{name} {attributes.get(name)}, not {value}" for name, value in layout.items() if attributes.get(name) != value]
+        differing = [
+            f"{name} {attributes.get(name)}, not {value}"
+            for name, value in layout.items()
+            if attributes.get(name) != value
+        ]
         if differing:
             raise StoreError(f"{self.url}: contig {contig} is laid out with {'; '.join(differing)}")
 

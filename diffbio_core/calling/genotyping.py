@@ -184,7 +184,7 @@ def _copies(site: CalledSite) -> int:
 
 
 def _with_copies(site: CalledSite, copies: int) -> CalledSite | None:
-    """The site with its likeliest genotype of that many alternative copies; None where that changes which alleles it has."""
+    """The site with its likeliest genotype of that many alternative copies; None where it would lose an allele."""
     ploidy = len(site.genotype)
     order = genotypes(len(site.alts) + 1, ploidy)
     allowed = [genotype for genotype in order if sum(allele > 0 for allele in genotype) == copies]

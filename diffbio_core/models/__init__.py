@@ -1,4 +1,4 @@
-"""Trained models of the caller: a folder with ``parameters.safetensors`` and a JSON card; the shipped one is beside this file."""
+"""Trained models of the caller: folders with ``parameters.safetensors`` and ``card.json``; ``default`` is shipped."""
 
 from diffbio_core.models.model import (
     FEATURES,

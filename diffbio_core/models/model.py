@@ -57,7 +57,7 @@ def load_model(path: str | os.PathLike[str]) -> Any:
     """The pipeline of a model folder.
 
     Raises:
-        ModelError: What ``load_card`` refuses, or parameters of other names or shapes than the card's configuration makes.
+        ModelError: What ``load_card`` refuses, or parameters of other names or shapes than its configuration makes.
     """
     import jax.numpy as jnp
     from flax import nnx

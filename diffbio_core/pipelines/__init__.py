@@ -1,0 +1,31 @@
+"""Operators chained into one differentiable function each."""
+
+from diffbio_core.pipelines.enhanced_variant_calling import (
+    EnhancedVariantCallingPipeline,
+    EnhancedVariantCallingPipelineConfig,
+    create_enhanced_variant_calling_pipeline,
+)
+from diffbio_core.pipelines.preprocessing import (
+    PreprocessingPipeline,
+    PreprocessingPipelineConfig,
+    create_preprocessing_pipeline,
+)
+from diffbio_core.pipelines.variant_calling import (
+    VariantCallingPipeline,
+    VariantCallingPipelineConfig,
+    create_cnn_variant_pipeline,
+    create_variant_calling_pipeline,
+)
+
+__all__ = [
+    "EnhancedVariantCallingPipeline",
+    "EnhancedVariantCallingPipelineConfig",
+    "PreprocessingPipeline",
+    "PreprocessingPipelineConfig",
+    "VariantCallingPipeline",
+    "VariantCallingPipelineConfig",
+    "create_cnn_variant_pipeline",
+    "create_enhanced_variant_calling_pipeline",
+    "create_preprocessing_pipeline",
+    "create_variant_calling_pipeline",
+]

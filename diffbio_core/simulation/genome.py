@@ -102,12 +102,12 @@ def diverge(
 def draw_diverged_copies(
     reference: UInt8[np.ndarray, " length"], per_megabase: float, known: bool, rng: np.random.Generator
 ) -> list[DivergedCopy]:
-    """Copies of random segments of 1 to 5 kb, 0.3 to 4 % diverged, at this many per Mb of the reference."""
+    """Copies of random segments of 1 to 5 kb, 0.1 to 4 % diverged, at this many per Mb of the reference."""
     copies = []
     for _ in range(rng.poisson(len(reference) * per_megabase / 1e6)):
         size = min(int(rng.integers(1_000, 5_001)), len(reference) // 4)
         start = int(rng.integers(0, len(reference) - size + 1))
-        divergence, carriers = float(rng.uniform(0.003, 0.04)), int(rng.integers(1, 3))
+        divergence, carriers = float(np.exp(rng.uniform(np.log(0.001), np.log(0.04)))), int(rng.integers(1, 3))
         segment, flanks = reference[start : start + size], _random_bases(1_200, rng)
         if segment.max() < 4:
             copy = diverge(segment, divergence, rng)

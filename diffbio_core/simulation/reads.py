@@ -68,7 +68,7 @@ class SequencerBias:
         prone = rng.random(len(misread)) < model.systematic
         misread[prone] = 0.02 + 0.45 * rng.random(int(prone.sum())) ** 2
         prone = rng.random(len(stall)) < model.stalls
-        stall[prone] = 0.2 + 0.7 * rng.random(int(prone.sum()))
+        stall[prone] = 0.3 + 0.6 * rng.random(int(prone.sum()))
         return cls(misread, stall, rng.lognormal(-0.7, 1.2, 4**5).astype(np.float32))
 
 
@@ -82,6 +82,7 @@ class _Rates(NamedTuple):
     oxidation: float
     deamination: float
     pcr_errors: float
+    stalls: float
     misread: np.ndarray
     stall: np.ndarray
     oxidation_context: np.ndarray
@@ -119,6 +120,7 @@ def draw_read_pairs(
         model.oxidation,
         model.deamination,
         model.pcr_errors,
+        model.stalls,
         bias.misread,
         bias.stall,
         bias.oxidation,
@@ -280,7 +282,7 @@ def _read(template, ceiling, size, rates, handicap, adapter, rng, bases, qualiti
         error = min(calibration * 10.0 ** (-max(quality, 1.3) / 10.0) + rates.error_floor, 0.75)
         called = base
         # Some bases suffer more than others, the same ones in every read.
-        share = mixed * 3.0 * (((context * 2654435761) >> 12) & 1023) ** 2 / 1023.0**2
+        share = mixed * 8.0 * ((((context * 2654435761) >> 12) & 1023) / 1023.0) ** 7
         if mixed > 0 and 0 <= position + neighbour < size and rng.random() < share:
             called = template[position + neighbour]
         elif rng.random() < error:
@@ -301,9 +303,9 @@ def _read(template, ceiling, size, rates, handicap, adapter, rng, bases, qualiti
             known += 1
             lost = rates.stall[context] if known >= 10 else 0.0
             if run > 9:
-                lost = max(lost, 0.012 * (run - 9))
+                lost = max(lost, 40.0 * rates.stalls * (run - 9))
             if mixed == 0 and lost > 0 and rng.random() < lost:
-                mixed = 0.08 + 0.35 * rng.random()
+                mixed = 0.03 + 0.15 * rng.random()
                 neighbour = -1 if context % 4 else 1
         position += 1
         slip = rng.random()

@@ -31,12 +31,13 @@ class SequencingModel:
         pcr_errors: Substitutions per base that both mates share, at good quality.
         slippage: Multiplies the odds that a fragment's repeats have gained or lost units.
         systematic: Share of 10-mers after which a base is misread on that strand by part of the reads.
-        stalls: Share of 10-mers after which part of the reads of that strand lose their phase.
+        stalls: Share of 10-mers after which part of the reads of that strand lose their phase; long homopolymers do
+            so in proportion.
         duplicates: Duplicates per fragment, all flagged.
         chimeras: Share of fragments joined from two places.
         unevenness: Standard deviation of the logarithm of local depth.
         gc_bias: Strength with which depth falls at high and low GC content; 0 for none.
-        diverged_copies: Per Mb, segments with a copy elsewhere, 0.3 to 4 % diverged, that the aligner knows.
+        diverged_copies: Per Mb, segments with a copy elsewhere, 0.1 to 4 % diverged, that the aligner knows.
         collapsed_copies: Per Mb, segments with such a copy that the aligner does not know.
 
     Raises:
@@ -49,7 +50,7 @@ class SequencingModel:
     fragment_deviation: float = 95.0
     quality_level: float = 38.0
     quality_bins: tuple[int, ...] = ()
-    error_scale: float = 1.2
+    error_scale: float = 1.1
     error_floor: float = 1e-4
     indel_errors: float = 2e-5
     oxidation: float = 1e-4
@@ -57,13 +58,13 @@ class SequencingModel:
     pcr_errors: float = 4e-6
     slippage: float = 1.0
     systematic: float = 1.5e-4
-    stalls: float = 2e-4
+    stalls: float = 3e-4
     duplicates: float = 0.06
     chimeras: float = 0.01
     unevenness: float = 0.14
     gc_bias: float = 1.0
     diverged_copies: float = 2.0
-    collapsed_copies: float = 1.0
+    collapsed_copies: float = 0.5
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int8
 
 from diffbio_core.calling.alleles import Bases, edit, normalise
+from diffbio_core.evaluation.records import GenotypedVariant
 from diffbio_core.windows.encoding import BASES
 from diffbio_core.windows.planes import ShardPlanes
 
@@ -22,28 +23,24 @@ class TruthAlleles:
     """Copies of every true allele of one contig.
 
     Args:
-        records: (position, ref, alts, genotype) of each truth record, 0-based.
+        variants: The truth.
         bases: Reference bases of the contig, to normalise with.
 
     Attributes:
         copies: Copies of each allele that candidates can name.
-        complex_spans: Intervals of records that are neither single-base changes nor plain indels.
+        complex_spans: Intervals of alleles that are neither single-base changes nor plain indels.
     """
 
-    def __init__(self, records: Iterable[tuple[int, str, tuple[str, ...], tuple[int, ...]]], bases: Bases) -> None:
+    def __init__(self, variants: Iterable[GenotypedVariant], bases: Bases) -> None:
         self.copies: dict[AlleleKey, int] = {}
         self.complex_spans: list[tuple[int, int]] = []
-        for position, ref, alts, genotype in records:
-            for number, alt in enumerate(alts, start=1):
-                copies = sum(allele == number for allele in genotype)
-                if copies:
-                    self._add(
-                        *normalise(position, ref, (alt,), bases)[:2],
-                        normalise(position, ref, (alt,), bases)[2][0],
-                        copies,
-                    )
+        for variant in variants:
+            for allele in variant.alleles:
+                if allele != variant.ref:
+                    position, ref, (alt,) = normalise(variant.position, variant.ref, (allele,), bases)
+                    self._add(position, ref, alt)
 
-    def _add(self, position: int, ref: str, alt: str, copies: int) -> None:
+    def _add(self, position: int, ref: str, alt: str) -> None:
         if len(ref) == len(alt):
             keys = [(position + at, 0, new) for at, (old, new) in enumerate(zip(ref, alt, strict=True)) if old != new]
         else:
@@ -53,7 +50,7 @@ class TruthAlleles:
                 return
             keys = [(start - 1, len(new) if new else start - stop, new)]
         for key in keys:
-            self.copies[key] = min(2, self.copies.get(key, 0) + copies)
+            self.copies[key] = min(2, self.copies.get(key, 0) + 1)
 
 
 def candidate_keys(planes: ShardPlanes) -> list[AlleleKey]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba
 import numpy as np
-from jaxtyping import Bool, Int16, Int32, UInt8, UInt64
+from jaxtyping import Bool, Int32, Int64, UInt8, UInt64
 
 from diffbio_core.windows.encoding import N_BASE
-from diffbio_core.windows.grid import Shard, WindowGrid
+from diffbio_core.windows.grid import MIN_HALO, Shard, WindowGrid
 
 MIN_BASE_QUALITY = 13
 """Phred quality under which a base proposes no allele."""
@@ -23,9 +24,14 @@ MIN_READS = 2
 MIN_FRACTION = 0.05
 """Share of the reads at the position that must show an allele."""
 
+MAX_DELETION = 128
+"""Longest deletion (bp) that is proposed."""
 
-@dataclass
-class IndelEvents:
+MAX_SHIFT = MIN_HALO - MAX_DELETION
+"""Columns that an indel is shifted left at most: the aligner has done so already but for its own slips."""
+
+
+class IndelEvents(NamedTuple):
     """Indels of single reads, each at its leftmost anchor: the column before the inserted or deleted bases.
 
     Attributes:
@@ -43,22 +49,18 @@ class IndelEvents:
     column: Int32[np.ndarray, "events"]
     length: Int32[np.ndarray, "events"]
     sequence_hash: UInt64[np.ndarray, "events"]
-    sequence_offset: Int32[np.ndarray, "events"]
+    sequence_offset: Int64[np.ndarray, "events"]
     counts: Bool[np.ndarray, "events"]
 
     @classmethod
     def empty(cls, number: int) -> IndelEvents:
         """Room for a number of events."""
-        kinds = (np.int32, np.uint8, np.int32, np.int32, np.uint64, np.int32, np.bool_)
+        kinds = (np.int32, np.uint8, np.int32, np.int32, np.uint64, np.int64, np.bool_)
         return cls(*(np.empty(number, kind) for kind in kinds))
 
-    def columns(self) -> tuple[np.ndarray, ...]:
-        """The arrays, in the order of the fields."""
-        return tuple(getattr(self, field.name) for field in fields(self))
-
-    def first(self, number: int) -> IndelEvents:
-        """The first events only."""
-        return IndelEvents(*(column[:number] for column in self.columns()))
+    def take(self, which: np.ndarray | slice) -> IndelEvents:
+        """Some of the events, in the order given."""
+        return IndelEvents(*(column[which] for column in self))
 
 
 @dataclass
@@ -76,8 +78,8 @@ class CandidateTable:
         sequence: Base codes of the inserted bases.
     """
 
-    window: Int16[np.ndarray, "candidates"]
-    column: Int16[np.ndarray, "candidates"]
+    window: Int32[np.ndarray, "candidates"]
+    column: Int32[np.ndarray, "candidates"]
     length: Int32[np.ndarray, "candidates"]
     code: UInt8[np.ndarray, "candidates"]
     support_start: Int32[np.ndarray, "candidates+1"]
@@ -128,7 +130,7 @@ def find_candidates(
     snv[:, 4:] = 0
 
     order = np.lexsort((events.sequence_hash, events.length, events.column, events.window))
-    events = IndelEvents(*(column[order] for column in events.columns()))
+    events = events.take(order)
     bounds = _runs(events.window, events.column, events.length, events.sequence_hash)
     number = np.add.reduceat(events.counts.astype(np.int64), bounds[:-1]) if bounds.size > 1 else np.empty(0, np.int64)
     head = bounds[:-1]
@@ -150,14 +152,14 @@ def find_candidates(
     supports = table[:, 5] - table[:, 4]
     lengths = np.maximum(table[:, 2], 0)
     return CandidateTable(
-        table[:, 0].astype(np.int16),
-        table[:, 1].astype(np.int16),
+        table[:, 0].astype(np.int32),
+        table[:, 1].astype(np.int32),
         table[:, 2].astype(np.int32),
         table[:, 3].astype(np.uint8),
         _starts(supports),
         _starts(lengths),
         _ranges(events.lane, table[:, 4], supports),
-        _ranges(inserted, events.sequence_offset[table[:, 4]] if len(events.lane) else table[:, 4], lengths),
+        _ranges(inserted, events.sequence_offset[table[:, 4]] if events.lane.size else table[:, 4], lengths),
     )
 
 

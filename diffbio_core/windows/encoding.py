@@ -30,6 +30,9 @@ MAX_INDEL = 120
 MISSING_QUALITY = 30
 """Phred quality given to the bases of a read whose record holds none."""
 
+UNKNOWN_MAPPING_QUALITY = 60
+"""Mapping quality given to a read whose record says 255: not available (SAM specification 1.4)."""
+
 PLANES = {
     "base": ("uint8", NO_READ),
     "base_quality": ("uint8", 0),

@@ -23,8 +23,8 @@ class ShardPlanes:
     """Planes, reference and candidates of the windows of one shard.
 
     A plane is an array (blocks, windows, ``LANES_PER_BLOCK``, positions): a block is contiguous, so it is stored as one
-    chunk without a copy, and lanes that no read needs take no memory. ``plane`` gives the plain (window, lane, position)
-    form.
+    chunk without a copy, and lanes that no read needs take no memory. ``plane`` gives the plain (window, lane,
+    position) form.
 
     Attributes:
         shard: Which windows these are.

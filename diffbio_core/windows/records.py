@@ -1,12 +1,30 @@
-"""Raw BAM records -> a table of the reads that count, in one pass (SAM specification 4.2)."""
+"""Raw BAM records -> the reads that count, described in one pass (SAM specification 4.2).
+
+What becomes of each kind of record, here and in ``packing``:
+
+- Set aside and counted, by the first reason that holds: a record that contradicts itself (``malformed``), unmapped
+  (with a position or without), secondary, supplementary, QC-fail, duplicate, one whose CIGAR is ``*`` or aligns no base
+  (``no_cigar``; so does the stand-in of a CIGAR of more than 65,535 operations), one without sequence, a read that
+  lies within its mate (``mate_overlap``), and reads of places that are too deep (``thinned``, see ``thinning``).
+- ``=`` and ``X`` are ``M``. Hard clips and padding are nothing; soft-clipped bases are passed over. ``N`` leaves
+  columns without a read, which no other read of the lane takes. Operations of length 0 are nothing.
+- A deletion before the first base covers nothing; one behind the last base covers its columns as deleted. An insertion
+  or deletion that no column of the read stands before, such as a leading one or one behind an ``N``, is no allele.
+- Base qualities that are missing (0xFF) are 30; a mapping quality of 255, which means unknown, is 60.
+- Bases other than A, C, G and T, in reads and in the reference, are N: they show no allele and match nothing.
+- Columns outside the contig hold what a read aligns there, but no candidate.
+- Mates are reads of one name that name each other's positions. Where they overlap, the one that comes first in the file
+  is used, skipped regions and all, and the other from the first position past it. Reads whose name is missing (``*``)
+  have no mate.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numba
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8, UInt64
+from jaxtyping import Bool, Int32, Int64, UInt8, UInt64
 
 SET_ASIDE = (
     "used",
@@ -24,32 +42,30 @@ SET_ASIDE = (
 )
 """What became of a read; all but the first are set aside and counted under this name."""
 
-_REASON = {name: index for index, name in enumerate(SET_ASIDE)}
-USED, UNMAPPED, SECONDARY, SUPPLEMENTARY, QC_FAIL, DUPLICATE = (_REASON[name] for name in SET_ASIDE[:6])
-NO_SEQUENCE, NO_CIGAR, MALFORMED, MATE_OVERLAP = (_REASON[name] for name in SET_ASIDE[6:10])
-THINNED, LANE_OVERFLOW = _REASON["thinned"], _REASON["lane_overflow"]
+_FATE = {name: index for index, name in enumerate(SET_ASIDE)}
+USED, UNMAPPED, SECONDARY, SUPPLEMENTARY, QC_FAIL, DUPLICATE = (_FATE[name] for name in SET_ASIDE[:6])
+NO_SEQUENCE, NO_CIGAR, MALFORMED, MATE_OVERLAP, THINNED, LANE_OVERFLOW = (_FATE[name] for name in SET_ASIDE[6:])
 
 CIGAR_M, CIGAR_I, CIGAR_D, CIGAR_N, CIGAR_S, CIGAR_H, CIGAR_P, CIGAR_EQ, CIGAR_X = range(9)
 
-MAX_DEPTH = 256
-"""Reads that may overlap one position: the lanes of a window. Above it reads are thinned."""
+_LAST_POSITION = 2**31 - 1
+_SMALLEST_RECORD = 36
 
-THINNED_DEPTH = 176
-"""Depth that thinning aims at; a chance excess over MAX_DEPTH is then beyond six standard deviations."""
 
-_DEPTH_BLOCK = 64
+class MalformedRecords(ValueError):
+    """Bytes that are no BAM records."""
 
 
 @dataclass
 class ReadTable:
-    """Reads that overlap an interval, in file order; one entry per record that was looked at.
+    """Records of an interval in file order, one entry each.
 
     Attributes:
         offset: Byte offset of the record's fixed part in the raw bytes.
         start: First reference position (0-based) that the read is used from: its own start, or past its mate's end.
         alignment_start: First reference position (0-based) of the alignment.
         end: One past the last reference position.
-        name_hash: FNV-1a hash of the read's name.
+        name_hash: Hash of the read's name, the same for both mates.
         fate: Index into ``SET_ASIDE``.
     """
 
@@ -63,44 +79,67 @@ class ReadTable:
     def __len__(self) -> int:
         return self.offset.size
 
-    def counts(self) -> dict[str, int]:
-        """Number of reads by what became of them."""
-        numbers = np.bincount(self.fate, minlength=len(SET_ASIDE))
-        return {name: int(number) for name, number in zip(SET_ASIDE, numbers, strict=True)}
+    @classmethod
+    def empty(cls, number: int) -> ReadTable:
+        """Room for a number of reads."""
+        kinds = (np.int64, np.int32, np.int32, np.int32, np.uint64, np.uint8)
+        return cls(*(np.empty(number, kind) for kind in kinds))
+
+    def select(self, chosen: Bool[np.ndarray, "reads"]) -> ReadTable:
+        """Some of the reads."""
+        return ReadTable(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+    def count_fates(self, start: int, stop: int) -> Int64[np.ndarray, "fates"]:
+        """Number of reads by fate among those whose alignment starts in [start, stop)."""
+        inside = (self.alignment_start >= start) & (self.alignment_start < stop)
+        return np.bincount(self.fate[inside], minlength=len(SET_ASIDE))
 
 
-def scan_records(raw: UInt8[np.ndarray, "bytes"], reference_id: int, start: int, stop: int) -> ReadTable:
-    """Reads of one contig that overlap [start, stop), with overlapping mates counted once and deep places thinned.
-
-    A read is set aside when its record says unmapped, secondary, supplementary, QC-fail or duplicate, when it has no
-    sequence or CIGAR, or when the record contradicts itself. Where the two mates of a pair overlap, the one that comes
-    first in the file is used there, and the other from the first position past it. Where more than ``MAX_DEPTH`` reads
-    overlap, reads are kept by a hash of their name, the same on every run and for both mates.
+class RecordScan:
+    """Describes the records of one interval, piece by piece in file order, and finds mates across pieces.
 
     Args:
-        raw: Concatenated BAM records, uncompressed, sorted by position; a cut record at the end is not looked at.
         reference_id: The contig's number in the BAM header.
         start: First position of the interval (0-based).
         stop: One past its last position.
     """
-    offsets = _record_offsets(raw, reference_id, start, stop)
-    number = offsets.size
-    table = ReadTable(
-        offsets,
-        np.empty(number, np.int32),
-        np.empty(number, np.int32),
-        np.empty(number, np.int32),
-        np.empty(number, np.uint64),
-        np.empty(number, np.uint8),
-    )
-    _describe_records(
-        raw, offsets, table.start, table.alignment_start, table.end, table.name_hash, table.fate, start, stop
-    )
-    inside = (table.end > start) & (table.start < stop)
-    if not inside.all():
-        table = ReadTable(*(getattr(table, field)[inside] for field in table.__dataclass_fields__))
-    _thin(table.start, table.end, table.name_hash, table.fate, start - start % _DEPTH_BLOCK, stop)
-    return table
+
+    def __init__(self, reference_id: int, start: int, stop: int) -> None:
+        self._interval = reference_id, start, stop
+        self._passed = start
+        self._pair_hash = np.zeros(0, np.uint64)
+        self._pair_end = np.zeros(0, np.int32)
+
+    def describe(self, raw: UInt8[np.ndarray, "bytes"]) -> ReadTable:
+        """Records of a piece that overlap the interval.
+
+        Args:
+            raw: Concatenated BAM records, uncompressed, sorted by position; a cut record at the end is not looked at.
+
+        Raises:
+            MalformedRecords: A record's size is impossible, so that what follows it cannot be found.
+        """
+        contig, start, stop = self._interval
+        offsets, fault = _record_offsets(raw, contig, stop)
+        if fault >= 0:
+            raise MalformedRecords(f"no BAM record can start at byte {fault} of {raw.size}")
+        table = ReadTable.empty(offsets.size)
+        table.offset[:] = offsets
+        self._pair_hash, self._pair_end = _carry_mates(self._pair_hash, self._pair_end, self._passed, offsets.size)
+        self._passed = _describe(
+            raw,
+            offsets,
+            table.start,
+            table.alignment_start,
+            table.end,
+            table.name_hash,
+            table.fate,
+            self._pair_hash,
+            self._pair_end,
+            start,
+        )
+        inside = (table.end > start) & (table.start < stop)
+        return table if inside.all() else table.select(inside)
 
 
 @numba.njit(cache=True, inline="always")
@@ -122,14 +161,24 @@ def little_endian_16(raw, offset):
     return np.int64(raw[offset]) | (np.int64(raw[offset + 1]) << 8)
 
 
+@numba.njit(cache=True, inline="always")
+def cigar_operation(raw, cigar, operation):
+    """Kind and length of an operation of a CIGAR that starts at a byte offset."""
+    value = little_endian_32(raw, cigar + 4 * operation) & np.int64(0xFFFFFFFF)
+    return value & 15, value >> 4
+
+
 @numba.njit(cache=True)
-def _record_offsets(raw, reference_id, start, stop):
-    offsets = np.empty(max(16, raw.size // 64), np.int64)
+def _record_offsets(raw, reference_id, stop):
+    """Offsets of the contig's records that start before ``stop``, and where a record's size is impossible, or -1."""
+    offsets = np.empty(raw.size // _SMALLEST_RECORD + 1, np.int64)
     number = 0
     at = 0
-    while at + 36 <= raw.size:
+    while at + _SMALLEST_RECORD <= raw.size:
         size = little_endian_32(raw, at)
-        if size < 32 or at + 4 + size > raw.size:
+        if size < _SMALLEST_RECORD - 4:
+            return offsets[:number].copy(), at
+        if at + 4 + size > raw.size:
             break
         record = at + 4
         at = record + size
@@ -142,19 +191,53 @@ def _record_offsets(raw, reference_id, start, stop):
             break
         offsets[number] = record
         number += 1
-    return offsets[:number].copy()
+    return offsets[:number].copy(), -1
 
 
 @numba.njit(cache=True)
-def _describe_records(raw, offsets, start, alignment_start, end, name_hash, fate, low, high):
+def _carry_mates(pair_hash, pair_end, start, reads):
+    """A hash table with room for more reads, of the mates whose end lies past ``start``."""
+    waiting = 0
+    for slot in range(pair_hash.size):
+        if pair_hash[slot] != 0 and pair_end[slot] > start:
+            waiting += 1
     slots = 64
-    while slots < 2 * offsets.size:
+    while slots < 2 * (waiting + reads):
         slots *= 2
-    mate_hash = np.zeros(slots, np.uint64)
-    mate_end = np.zeros(slots, np.int32)
+    new_hash = np.zeros(slots, np.uint64)
+    new_end = np.zeros(slots, np.int32)
+    for slot in range(pair_hash.size):
+        if pair_hash[slot] != 0 and pair_end[slot] > start:
+            _insert(new_hash, new_end, pair_hash[slot], pair_end[slot])
+    return new_hash, new_end
+
+
+@numba.njit(cache=True, inline="always")
+def _insert(pair_hash, pair_end, pair, end):
+    slot = np.int64(pair & np.uint64(pair_hash.size - 1))
+    while pair_hash[slot] != 0:
+        slot = (slot + 1) & (pair_hash.size - 1)
+    pair_hash[slot] = pair
+    pair_end[slot] = end
+
+
+@numba.njit(cache=True, inline="always")
+def _look_up(pair_hash, pair_end, pair):
+    """Where the mate ends; -1 where no mate has been seen."""
+    slot = np.int64(pair & np.uint64(pair_hash.size - 1))
+    while pair_hash[slot] != 0:
+        if pair_hash[slot] == pair:
+            return np.int64(pair_end[slot])
+        slot = (slot + 1) & (pair_hash.size - 1)
+    return np.int64(-1)
+
+
+@numba.njit(cache=True)
+def _describe(raw, offsets, start, alignment_start, end, name_hash, fate, pair_hash, pair_end, low):
+    """Fill the table; returns the start of the last record."""
+    position = np.int64(low)
     for read in range(offsets.size):
         record = offsets[read]
-        contig = little_endian_32(raw, record)
         position = little_endian_32(raw, record + 4)
         name_length = np.int64(raw[record + 8])
         operations = little_endian_16(raw, record + 12)
@@ -162,119 +245,79 @@ def _describe_records(raw, offsets, start, alignment_start, end, name_hash, fate
         length = little_endian_32(raw, record + 16)
         size = little_endian_32(raw, record - 4)
         start[read] = alignment_start[read] = position
-        end[read] = position + 1
+        end[read] = min(position + 1, _LAST_POSITION)
         name_hash[read] = 0
-        cigar = record + 32 + name_length
-        if length < 0 or name_length < 1 or 32 + name_length + 4 * operations + (length + 1) // 2 + length > size:
-            fate[read] = MALFORMED
+        fate[read] = MALFORMED
+        name = record + 32
+        cigar = name + name_length
+        record_end = cigar + 4 * operations + (length + 1) // 2 + length
+        if position < 0 or length < 0 or name_length < 1 or record_end > record + size:
             continue
         span = np.int64(0)
         query = np.int64(0)
+        aligned = np.int64(0)
         valid = True
         for operation in range(operations):
-            value = little_endian_32(raw, cigar + 4 * operation) & np.int64(0xFFFFFFFF)
-            kind = value & 15
-            run = value >> 4
+            kind, run = cigar_operation(raw, cigar, operation)
             if kind == CIGAR_M or kind == CIGAR_EQ or kind == CIGAR_X:
-                span += run
-                query += run
+                aligned += run
             elif kind == CIGAR_D or kind == CIGAR_N:
                 span += run
             elif kind == CIGAR_I or kind == CIGAR_S:
                 query += run
             elif kind > CIGAR_X:
                 valid = False
-        end[read] = min(position + max(span, 1), 2147483647)
+        span += aligned
+        query += aligned
+        end[read] = min(position + max(span, 1), _LAST_POSITION)
         if flag & 0x4:
             fate[read] = UNMAPPED
-            continue
-        if flag & 0x100:
+        elif flag & 0x100:
             fate[read] = SECONDARY
-            continue
-        if flag & 0x800:
+        elif flag & 0x800:
             fate[read] = SUPPLEMENTARY
-            continue
-        if flag & 0x200:
+        elif flag & 0x200:
             fate[read] = QC_FAIL
-            continue
-        if flag & 0x400:
+        elif flag & 0x400:
             fate[read] = DUPLICATE
-            continue
-        if operations == 0 or span == 0:
+        elif aligned == 0 and valid:
             fate[read] = NO_CIGAR
-            continue
-        if length == 0:
+        elif length == 0:
             fate[read] = NO_SEQUENCE
+        elif valid and query == length:
+            fate[read] = USED
+        if fate[read] != USED:
             continue
-        if not valid or query != length:
-            fate[read] = MALFORMED
-            continue
-        hashed = np.uint64(14695981039346656037)
-        for letter in range(name_length - 1):
-            hashed = (hashed ^ np.uint64(raw[record + 32 + letter])) * np.uint64(1099511628211)
-        # FNV's high bits mix poorly on short names; the finaliser of MurmurHash3 spreads them.
-        hashed ^= hashed >> np.uint64(33)
-        hashed *= np.uint64(0xFF51AFD7ED558CCD)
-        hashed ^= hashed >> np.uint64(33)
-        if hashed == 0:
-            hashed = np.uint64(1)
-        name_hash[read] = hashed
-        fate[read] = USED
-        if flag & 1 and not flag & 8 and little_endian_32(raw, record + 20) == contig:
+        unnamed = name_length < 2 or (name_length == 2 and raw[name] == ord("*"))
+        # All unnamed reads would share one hash: theirs is of their bases and qualities too.
+        name_hash[read] = _hash(raw, name, record_end if unnamed else cigar - 1)
+        mate_contig = little_endian_32(raw, record + 20)
+        if flag & 1 and not flag & 8 and not unnamed and mate_contig == little_endian_32(raw, record):
             mate = little_endian_32(raw, record + 24)
-            slot = np.int64(hashed & np.uint64(slots - 1))
-            found = np.int64(-1)
-            if mate <= position:
-                at = slot
-                while mate_hash[at] != 0:
-                    if mate_hash[at] == hashed:
-                        found = mate_end[at]
-                        break
-                    at = (at + 1) & (slots - 1)
+            both = (min(position, mate) << 32) ^ max(position, mate)
+            pair = max(_mix(name_hash[read] ^ _mix(np.uint64(both))), np.uint64(1))
+            found = _look_up(pair_hash, pair_end, pair) if mate <= position else np.int64(-1)
             if found > position:
                 start[read] = min(found, end[read])
                 if found >= end[read]:
                     fate[read] = MATE_OVERLAP
-            elif found < 0 and mate >= position and mate < end[read]:
-                while mate_hash[slot] != 0:
-                    slot = (slot + 1) & (slots - 1)
-                mate_hash[slot] = hashed
-                mate_end[slot] = end[read]
+            elif found < 0 and position <= mate < end[read] and end[read] > low:
+                _insert(pair_hash, pair_end, pair, end[read])
+    return position
 
 
-@numba.njit(cache=True)
-def _thin(start, end, name_hash, fate, low, high):
-    """Set reads aside where more than MAX_DEPTH overlap, block by block of the contig's own fixed blocks."""
-    blocks = (high - low) // _DEPTH_BLOCK + 1
-    size = blocks * _DEPTH_BLOCK
-    change = np.zeros(size + 1, np.int32)
-    for read in range(start.size):
-        if fate[read] == USED:
-            first = max(start[read] - low, 0)
-            last = min(end[read] - low, size)
-            if first < last:
-                change[first] += 1
-                change[last] -= 1
-    share = np.ones(blocks)
-    depth = 0
-    deep = False
-    for block in range(blocks):
-        deepest = 0
-        for column in range(block * _DEPTH_BLOCK, (block + 1) * _DEPTH_BLOCK):
-            depth += change[column]
-            deepest = max(deepest, depth)
-        if deepest > MAX_DEPTH:
-            share[block] = THINNED_DEPTH / deepest
-            deep = True
-    if not deep:
-        return
-    for read in range(start.size):
-        if fate[read] != USED:
-            continue
-        first = max(start[read] - low, 0) // _DEPTH_BLOCK
-        last = min((end[read] - 1 - low) // _DEPTH_BLOCK, blocks - 1)
-        smallest = 1.0
-        for block in range(first, last + 1):
-            smallest = min(smallest, share[block])
-        if smallest < 1.0 and (name_hash[read] >> np.uint64(11)) * (1.0 / 9007199254740992.0) >= smallest:
-            fate[read] = THINNED
+@numba.njit(cache=True, inline="always")
+def _hash(raw, begin, stop):
+    """FNV-1a; its high bits mix poorly on short names, which the finaliser mends."""
+    hashed = np.uint64(14695981039346656037)
+    for at in range(begin, stop):
+        hashed = (hashed ^ np.uint64(raw[at])) * np.uint64(1099511628211)
+    return _mix(hashed)
+
+
+@numba.njit(cache=True, inline="always")
+def _mix(hashed):
+    """Finaliser of MurmurHash3."""
+    hashed ^= hashed >> np.uint64(33)
+    hashed *= np.uint64(0xFF51AFD7ED558CCD)
+    return hashed ^ (hashed >> np.uint64(33))

@@ -13,7 +13,8 @@ import numba
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from diffbio_core.windows.encoding import CODE_MASK, DELETED, N_BASE, NO_READ, READ_START, REVERSE_STRAND
+from diffbio_core.windows.encoding import CODE_MASK, N_BASE, NO_READ, READ_START, REVERSE_STRAND
+from diffbio_core.windows.grid import MIN_HALO
 from diffbio_core.windows.planes import LANES_PER_BLOCK, ShardPlanes
 
 FLANK = 16
@@ -32,7 +33,7 @@ DELETION_AFTER = 16
 """Bit of a view's symbol: a deletion starts after this column."""
 
 SUPPORTS, DIFFERS, UNINFORMATIVE = range(3)
-"""Role of a row: shows the allele; shows another; does not reach the end of the repeat that the indel could shift in."""
+"""Role of a row: shows the allele; shows another; does not reach the end of the repeat that an indel could shift in."""
 
 GROUPS = 6
 """Role x strand; a row's group is 1 + 2 x role + strand, and 0 marks a row without a read."""
@@ -43,7 +44,7 @@ class CandidateViews:
     """Views of a run of candidates, all with the same number of rows.
 
     Attributes:
-        symbol: Base code in bits 0-2 (7 where the row has no base of the read), ``INSERTION_AFTER``, ``DELETION_AFTER``.
+        symbol: Base code in bits 0-2 (7: no base of the read), ``INSERTION_AFTER``, ``DELETION_AFTER``.
         base_quality: Phred.
         mapping_quality: Phred, of the row's read.
         group: Role and strand of the row; 0 where there is no read.
@@ -109,7 +110,6 @@ def cut_views(
         planes.mapping_quality,
         planes.indel,
         planes.reference,
-        planes.grid.halo,
         which,
         table.window,
         table.column,
@@ -142,7 +142,6 @@ def _cut(
     mapping_quality,
     indel,
     reference,
-    halo,
     which,
     window,
     column,
@@ -170,8 +169,8 @@ def _cut(
         change = np.int64(length[candidate])
         inserted = sequence[sequence_start[candidate] : sequence_start[candidate + 1]]
         view_length[view] = change
-        _spell(bases, center, change, code[candidate], inserted, halo, view_reference[view], view_allele[view])
-        tract = _tract(bases, center, change, inserted, halo)
+        _spell(bases, center, change, code[candidate], inserted, view_reference[view], view_allele[view])
+        tract = _tract(bases, center, change, inserted)
         view_tract[view] = tract
         # A read tells the allele from the reference only past the last place that the indel could be shifted to.
         reach = center
@@ -219,9 +218,9 @@ def _cut(
 
 
 @numba.njit(cache=True)
-def _spell(bases, center, change, code, inserted, halo, view_reference, view_allele):
-    """Reference and allele around the candidate; what lies a halo or more to the right is N in every window alike."""
-    limit = center + halo
+def _spell(bases, center, change, code, inserted, view_reference, view_allele):
+    """Reference and allele around the candidate; N from MIN_HALO to the right on, which some windows may not hold."""
+    limit = center + MIN_HALO
     for place in range(WIDTH):
         here = center - FLANK + place
         view_reference[place] = bases[here]
@@ -240,17 +239,18 @@ def _spell(bases, center, change, code, inserted, halo, view_reference, view_all
 
 
 @numba.njit(cache=True)
-def _tract(bases, center, change, inserted, halo):
+def _tract(bases, center, change, inserted):
+    """Columns by which an indel can be shifted right, seen no further than MIN_HALO past the candidate."""
     tract = 0
     if change < 0:
         while (
-            center + 1 + tract - change < center + halo
+            center + 1 + tract - change < center + MIN_HALO
             and bases[center + 1 + tract] == bases[center + 1 + tract - change]
         ):
             tract += 1
     elif change > 0:
         # Past one copy, a shifted insertion repeats what lay before it.
-        while center + 1 + tract < center + halo and bases[center + 1 + tract] == (
+        while center + 1 + tract < center + MIN_HALO and bases[center + 1 + tract] == (
             inserted[tract] if tract < change else bases[center + 1 + tract - change]
         ):
             tract += 1

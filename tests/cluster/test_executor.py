@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -134,3 +135,35 @@ def test_an_address_where_nothing_listens_is_an_error_that_names_it():
         open_executor(ClusterConfig(kind="address", address="tcp://127.0.0.1:9", worker_timeout=1)),
     ):
         pass
+
+
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_goes_away_ends_the_run_with_an_error_that_names_it():
+    script = """
+import sys
+from distributed import LocalCluster
+if __name__ == "__main__":
+    quiet = {"dashboard_address": "127.0.0.1:0"}
+    with LocalCluster(n_workers=1, dashboard_address=None, scheduler_kwargs=quiet) as cluster:
+        print(cluster.scheduler_address, flush=True)
+        sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as scheduler:
+        address = scheduler.stdout.readline().decode().strip()
+        with open_executor(ClusterConfig(kind="address", address=address, worker_timeout=5)) as executor:
+            results = executor.map_unordered(time.sleep, [0.0, 60.0, 60.0])
+            assert next(results) is None
+            scheduler.kill()
+            with pytest.raises(ClusterLostError, match=f"the Dask cluster {address} was lost"):
+                next(results)
+
+
+def test_two_clusters_of_one_machine_do_not_get_in_each_other_s_way(local, recwarn):
+    with open_executor(ClusterConfig(workers=1)) as other:
+        assert list(other.map_unordered(square, [3])) == [9]
+    assert list(local.map_unordered(square, [2])) == [4]
+    assert [str(warning.message) for warning in recwarn] == []

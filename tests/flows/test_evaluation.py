@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pysam
 import pytest
-from diffbio_flows.evaluation import evaluate_calls
 
 from diffbio_core.problems import InputError
+from diffbio_flows.evaluation import evaluate_calls
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 SEQUENCE = "GATTTTTTACACACACGGTCAGTC" * 20

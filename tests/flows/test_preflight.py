@@ -4,10 +4,10 @@ import random
 
 import pysam
 import pytest
-from diffbio_flows.preflight import check_call, check_disk, check_folder, check_memory, check_outputs, estimate_disk
-from diffbio_io.preflight import AlignmentReport
 
 from diffbio_core.problems import InputError, Problem
+from diffbio_flows.preflight import check_call, check_disk, check_folder, check_memory, check_outputs, estimate_disk
+from diffbio_io.preflight import AlignmentReport
 
 SEQUENCE = "".join(random.Random(3).choices("ACGT", k=2000))
 

@@ -54,6 +54,6 @@ def test_a_contig_whose_name_holds_a_slash_stays_in_the_folder(tmp_path):
 
 
 def test_a_task_is_a_small_message():
-    task = ShardTask(Shard("chr1", 0, 0, 64), WindowGrid(), ((0, 9),), "r", "f", "m", "s", 2, "w", "c")
+    task = ShardTask(Shard("chr1", 0, 0, 64), WindowGrid(), ((0, 9),), "r.bam", "r.fa", "HG002", "work")
     assert len(pickle.dumps(task)) < 1000
     assert task.name == "chr1.000000"

@@ -6,6 +6,7 @@ import random
 
 import pysam
 import pytest
+
 from diffbio_io.preflight import check_alignment
 
 SEQUENCE = "".join(random.Random(3).choices("ACGT", k=2000))

@@ -6,11 +6,11 @@ from functools import partial
 import pysam
 import pysam.bcftools
 import pytest
-from diffbio_io.reference import Reference
-from diffbio_io.truth import GenotypedVcf
 
 from diffbio_core.calling.alleles import normalise
 from diffbio_core.problems import InputError
+from diffbio_io.reference import Reference
+from diffbio_io.truth import GenotypedVcf
 
 HEADER = """##fileformat=VCFv4.2
 ##FORMAT=<ID=GT,Number=1,Type=String,Description="x">

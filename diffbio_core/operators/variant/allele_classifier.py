@@ -11,6 +11,7 @@ from flax import nnx
 
 from diffbio_core.operators.base import OperatorConfig, OperatorModule, initialisation_rngs
 from diffbio_core.operators.variant.allele_pileup import PILEUP_CHANNELS, SUMMARY_CHANNELS
+from diffbio_core.operators.variant.window_quality_filter import round_straight_through
 from diffbio_core.typing import Metadata, PyTree
 from diffbio_core.windows.views import FLANK
 
@@ -26,11 +27,14 @@ class AlleleClassifierConfig(OperatorConfig):
         channels: Channels of the convolutions.
         kernels: Width of each convolution (columns); all but the first are residual.
         hidden: Units of the dense layers.
+        logit_steps: Logits are rounded to multiples of 1 / logit_steps, straight-through. A candidate's place in its
+            batch changes the last bit of a matrix product here and there; rounding keeps that out of the result.
     """
 
-    channels: int = 96
+    channels: int = 64
     kernels: tuple[int, ...] = (3, 5, 5, 5)
-    hidden: int = 192
+    hidden: int = 128
+    logit_steps: int = 256
 
 
 class AlleleClassifier(OperatorModule):
@@ -72,5 +76,5 @@ class AlleleClassifier(OperatorModule):
             columns = columns + nnx.relu(convolution(columns))
         mixed = jnp.concatenate([columns[FLANK], columns.max(0), pileup[FLANK], data["allele_summary"]])
         hidden = nnx.relu(self.mix(mixed))
-        logits = self.head(hidden + nnx.relu(self.hidden(hidden)))
+        logits = round_straight_through(self.head(hidden + nnx.relu(self.hidden(hidden))), self.config.logit_steps)
         return {**data, "logits": logits, "probabilities": jax.nn.softmax(logits)}, state, metadata

@@ -43,7 +43,7 @@ class AllelePileup(OperatorModule):
         random_params: Any = None,
         stats: dict[str, Any] | None = None,
     ) -> tuple[PyTree, PyTree, Metadata]:
-        """Add ``allele_pileup`` (width, PILEUP_CHANNELS) and ``allele_summary`` (SUMMARY_CHANNELS,) to a weighed view."""
+        """Add ``allele_pileup`` (width, PILEUP_CHANNELS) and ``allele_summary`` (SUMMARY_CHANNELS,) to a view."""
         weight = data["weight"]
         kind = weight.dtype
         symbol = data["symbol"]

@@ -13,9 +13,6 @@ from jaxtyping import Array, Float
 from diffbio_core.operators.base import OperatorConfig, OperatorModule, scalar
 from diffbio_core.typing import Metadata, PyTree
 
-WEIGHT_STEPS = 1024
-"""Weights are multiples of 1 / WEIGHT_STEPS, so that sums of up to 2^14 of them are exact in float32, in any order."""
-
 
 @dataclass(frozen=True)
 class WindowQualityFilterConfig(OperatorConfig):
@@ -26,12 +23,15 @@ class WindowQualityFilterConfig(OperatorConfig):
         quality_temperature: Width of the threshold (Phred).
         mapping_quality_threshold: Mapping quality (Phred) that counts half.
         mapping_quality_temperature: Width of the threshold (Phred).
+        weight_steps: Weights are rounded to multiples of 1 / weight_steps. With 1024, sums of up to 2^14 of them are
+            exact in float32, so that neither the order of reads nor padding can show in a result.
     """
 
     quality_threshold: float = 10.0
     quality_temperature: float = 3.0
     mapping_quality_threshold: float = 5.0
     mapping_quality_temperature: float = 3.0
+    weight_steps: int = 1024
 
 
 class WindowQualityFilter(OperatorModule):
@@ -64,7 +64,7 @@ class WindowQualityFilter(OperatorModule):
         """Add ``weight`` (rows, width), in [0, 1], to a view's ``base_quality`` and ``mapping_quality``."""
         quality = _retention(data["base_quality"], self.threshold[...], self.log_temperature[...])
         mapping = _retention(data["mapping_quality"], self.mapping_threshold[...], self.mapping_log_temperature[...])
-        weight = round_straight_through(quality * mapping[:, None], WEIGHT_STEPS)
+        weight = round_straight_through(quality * mapping[:, None], self.config.weight_steps)
         return {**data, "weight": weight}, state, metadata
 
 

@@ -1,6 +1,6 @@
 """Training sets from ART's error profiles and bwa, beside those of the project's own simulator.
 
-    python benchmarks/art_training_data.py --reference grch38.fa.gz --output training [--profile hs25_150]...
+    python -m diffbio_flows.art_training_data --reference grch38.fa.gz --output training [--profile hs25_150]...
 
 Each profile gets fresh variants on its own slices of the reference, reads that ART draws from the two haplotypes, and
 bwa's alignment of them to the whole reference. Needs Debian's art-nextgen-simulation-tools, bwa and samtools.
@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import pysam
-from diffbio_io.simulation import confident_intervals, write_bed, write_fasta, write_truth
 
 from diffbio_core.simulation.genome import draw_slices
 from diffbio_core.simulation.sequence import encode_bases
 from diffbio_core.simulation.variants import VariantModel, apply_variants, draw_variants
+from diffbio_io.simulation import confident_intervals, write_bed, write_fasta, write_truth
 
 TOOLS = {"art_illumina": "art-nextgen-simulation-tools", "bwa": "bwa", "samtools": "samtools"}
 
@@ -53,6 +53,7 @@ PROFILES = {
 
 
 def main() -> None:
+    """Simulate every profile that was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reference", type=Path, required=True, help="bgzipped FASTA")
     parser.add_argument("--output", type=Path, required=True, help="folder; a folder per profile is made in it")
@@ -72,6 +73,7 @@ def main() -> None:
 
 
 def build_index(reference: Path, index: Path) -> None:
+    """Index the whole reference for bwa."""
     index.parent.mkdir(exist_ok=True)
     with pysam.FastaFile(str(reference)) as fasta:
         write_fasta(index, {contig: encode_bases(fasta.fetch(contig)) for contig in fasta.references})
@@ -127,6 +129,7 @@ def draw_reads(profile: Profile, haplotypes: list[dict[str, np.ndarray]], seed: 
 
 
 def align(mates: list[Path], index: Path, bam: Path, sample: str) -> None:
+    """Align pairs with bwa; a sorted, indexed BAM."""
     group = f"@RG\\tID:{sample}\\tSM:{sample}\\tPL:ILLUMINA"
     bwa = subprocess.Popen(["bwa", "mem", "-v", "1", "-R", group, str(index), *map(str, mates)], stdout=subprocess.PIPE)
     subprocess.run(["samtools", "sort", "-m", "512M", "-o", str(bam), "-"], stdin=bwa.stdout, check=True)

@@ -1,6 +1,6 @@
 """Training sets from the project's own simulator: sequencers, depths and read lengths that differ from set to set.
 
-    python benchmarks/training_data.py --output training [--reference grch38.fa.gz] [--profile hiseq_100_45x]...
+    python -m diffbio_flows.simulated_training_data --output DIR [--reference FASTA] [--profile NAME]...
 
 Each profile gets fresh variants on its own slices of the reference; without one, on a random genome of its own.
 """
@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from diffbio_io.reference import Reference
-from diffbio_io.simulation import simulate_dataset
 
 from diffbio_core.simulation.genome import draw_slices
 from diffbio_core.simulation.sequencing import BINNED_QUALITIES, SequencingModel
 from diffbio_core.simulation.variants import VariantModel
+from diffbio_io.reference import Reference
+from diffbio_io.simulation import simulate_dataset
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A sequencing run: its depth, read length (bp) and size (Mb), and how library and sequencer differ from typical."""
+    """A sequencing run: depth, read length (bp), size (Mb), and how library and sequencer differ from typical ones."""
 
     depth: float
     read_length: int
@@ -32,7 +32,7 @@ class Profile:
 
 PROFILES = {
     "hiseq_100_45x": Profile(
-        45, 100, 2.0, SequencingModel(fragment_mean=310, fragment_deviation=70, oxidation=3e-4, stalls=3e-4)
+        45, 100, 2.0, SequencingModel(fragment_mean=310, fragment_deviation=70, oxidation=3e-4, stalls=5e-4)
     ),
     "novaseq_150_30x": Profile(
         30, 150, 2.4, SequencingModel(quality_bins=BINNED_QUALITIES["novaseq"], error_scale=1.0, duplicates=0.12)
@@ -42,7 +42,7 @@ PROFILES = {
         35,
         150,
         2.4,
-        SequencingModel(quality_bins=BINNED_QUALITIES["novaseq-x"], quality_level=39, stalls=1e-4, slippage=0.7),
+        SequencingModel(quality_bins=BINNED_QUALITIES["novaseq-x"], quality_level=39, stalls=1.5e-4, slippage=0.7),
     ),
     "hiseq_100_20x": Profile(
         20, 100, 2.8, SequencingModel(fragment_mean=280, fragment_deviation=60, oxidation=2e-4, error_scale=1.5)
@@ -51,7 +51,7 @@ PROFILES = {
         15, 150, 2.8, SequencingModel(quality_bins=BINNED_QUALITIES["hiseq-x"], error_scale=0.7, unevenness=0.2)
     ),
     "hiseq_125_60x": Profile(
-        60, 125, 1.4, SequencingModel(fragment_mean=330, fragment_deviation=85, oxidation=3e-4, stalls=3e-4)
+        60, 125, 1.4, SequencingModel(fragment_mean=330, fragment_deviation=85, oxidation=3e-4, stalls=5e-4)
     ),
     "miseq_250_22x": Profile(
         22, 250, 2.4, SequencingModel(fragment_mean=450, fragment_deviation=120, quality_level=36, slippage=1.5)
@@ -66,6 +66,7 @@ PROFILES = {
 
 
 def main() -> None:
+    """Simulate every profile that was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reference", type=Path, help="FASTA to draw variants on; random genomes without it")
     parser.add_argument("--output", type=Path, required=True, help="folder; a folder per profile is made in it")

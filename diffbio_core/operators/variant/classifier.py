@@ -1,0 +1,155 @@
+"""A small network that tells from the columns around a position whether there is a variant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from diffbio_core.operators.base import OperatorConfig, OperatorModule, initialisation_rngs
+from diffbio_core.operators.dropout import Dropout
+from diffbio_core.operators.validation import check_fraction, check_positive, check_shapes
+from diffbio_core.typing import Metadata, PyTree
+
+
+@dataclass(frozen=True)
+class VariantClassifierConfig(OperatorConfig):
+    """Configuration of `VariantClassifier`.
+
+    Attributes:
+        num_classes: Classes; class 0 is the reference.
+        hidden_dim: Width of the hidden layers.
+        num_layers: Number of hidden layers.
+        dropout_rate: Fraction of hidden values dropped in train mode.
+        input_window: Columns that are seen, the position to classify in their middle.
+
+    Raises:
+        ValueError: A size that is not positive, or a rate outside [0, 1].
+    """
+
+    num_classes: int = 3
+    hidden_dim: int = 64
+    num_layers: int = 2
+    dropout_rate: float = 0.1
+    input_window: int = 21
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive(
+            "variant classifier",
+            num_classes=self.num_classes,
+            hidden_dim=self.hidden_dim,
+            num_layers=self.num_layers,
+            input_window=self.input_window,
+        )
+        check_fraction("variant classifier", dropout_rate=self.dropout_rate)
+
+
+class VariantClassifier(OperatorModule):
+    """Multilayer perceptron over a window of the pileup.
+
+    Where the reference is given, the first layer sees it beside the pileup: every read of a homozygous variant shows
+    the same base, so that nothing but the reference tells it from no variant.
+    """
+
+    config: VariantClassifierConfig
+
+    def __init__(self, config: VariantClassifierConfig, *, rngs: nnx.Rngs | None = None, name: str | None = None):
+        super().__init__(config, rngs=rngs, name=name)
+        rngs = initialisation_rngs(rngs)
+        inputs = config.input_window * 4
+        self.input_layer = nnx.Linear(inputs, config.hidden_dim, rngs=rngs)
+        self.reference_layer = nnx.Linear(inputs, config.hidden_dim, use_bias=False, rngs=rngs)
+        self.hidden_layers = nnx.List(
+            [nnx.Linear(config.hidden_dim, config.hidden_dim, rngs=rngs) for _ in range(config.num_layers - 1)]
+        )
+        self.output_layer = nnx.Linear(config.hidden_dim, config.num_classes, rngs=rngs)
+        self.dropout = Dropout(config.dropout_rate, rngs=rngs)
+
+    def classify(
+        self,
+        pileup_window: Float[Array, "*batch input_window 4"],
+        reference_window: Float[Array, "*batch input_window 4"] | None = None,
+        random_params: Any = None,
+    ) -> Float[Array, "*batch num_classes"]:
+        """Logits for the column in the middle of each window.
+
+        Args:
+            pileup_window: Distribution of bases per column.
+            reference_window: One-hot reference of the same columns.
+            random_params: PRNG key for dropout.
+        """
+        hidden = self.input_layer(_flat(pileup_window))
+        if reference_window is not None:
+            hidden = hidden + self.reference_layer(_flat(reference_window))
+        keys = [None] * self.config.num_layers
+        if random_params is not None:
+            keys = list(jax.random.split(random_params, self.config.num_layers))
+        hidden = self.dropout(jax.nn.relu(hidden), keys[0])
+        for layer, key in zip(self.hidden_layers, keys[1:], strict=True):
+            hidden = self.dropout(jax.nn.relu(layer(hidden)), key)
+        return self.output_layer(hidden)
+
+    def classify_columns(
+        self,
+        pileup: Float[Array, "reference_length 4"],
+        reference: Float[Array, "reference_length 4"] | None = None,
+        random_params: Any = None,
+    ) -> Float[Array, "reference_length num_classes"]:
+        """Logits for every column of a pileup, whose ends are padded with zeros.
+
+        Args:
+            pileup: Distribution of bases per column.
+            reference: One-hot reference.
+            random_params: PRNG key for dropout.
+        """
+        width = self.config.input_window
+        windows = sliding_windows(pileup, width)
+        return self.classify(windows, None if reference is None else sliding_windows(reference, width), random_params)
+
+    def apply(
+        self,
+        data: PyTree,
+        state: PyTree,
+        metadata: Metadata,
+        random_params: Any = None,
+        stats: dict[str, Any] | None = None,
+    ) -> tuple[PyTree, PyTree, Metadata]:
+        """Classify one window.
+
+        Args:
+            data: `pileup_window` (input_window, 4); optionally `reference_window` of the same shape, one-hot. Other
+                keys pass through.
+            state: Passed through.
+            metadata: Passed through.
+            random_params: PRNG key for dropout.
+            stats: Not used.
+
+        Returns:
+            The data with `logits` and `probabilities` (num_classes,), state, metadata.
+
+        Raises:
+            ValueError: A key is missing or an array has another shape.
+        """
+        expected: dict[str, tuple[str | int, ...]] = {"pileup_window": (self.config.input_window, 4)}
+        if isinstance(data, dict) and "reference_window" in data:
+            expected["reference_window"] = (self.config.input_window, 4)
+        check_shapes("variant classifier", data, expected)
+        logits = self.classify(data["pileup_window"], data.get("reference_window"), random_params)
+        return {**data, "logits": logits, "probabilities": jax.nn.softmax(logits, axis=-1)}, state, metadata
+
+
+def sliding_windows(columns: Float[Array, "length channels"], width: int) -> Float[Array, "length {width} channels"]:
+    """The window around every column, zeros beyond the ends."""
+    before = width // 2
+    padded = jnp.pad(columns, ((before, width - 1 - before), (0, 0)))
+    length = columns.shape[0]
+    return jnp.stack([padded[shift : shift + length] for shift in range(width)], axis=1)
+
+
+def _flat(windows: Array) -> Array:
+    return windows.reshape(*windows.shape[:-2], -1)
