@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import logging
 import queue
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from typing import Self, TypeVar
 
 import dask
@@ -136,7 +138,8 @@ class DaskExecutor:
         self._stack.enter_context(dask.config.set(settings))
         patience = self.config.worker_timeout
         try:
-            address = self.config.address or self._stack.enter_context(self._local_cluster())
+            with _interrupts_held():
+                address = self.config.address or self._stack.enter_context(self._local_cluster())
             client = Client(address, timeout=min(20.0, patience), set_as_default=False)
             self._client = self._stack.enter_context(client)
             client.wait_for_workers(1, timeout=patience)
@@ -163,3 +166,19 @@ class DaskExecutor:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
         self._client = None
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Holds SIGINT back in this thread, and for good in the threads and processes that are started meanwhile.
+
+    A terminal interrupts every process of a command at once. The one that leads the run then stops its workers, which
+    would otherwise die on their own, with a traceback each.
+    """
+    # Where it is not running yet, multiprocessing starts it with the first worker, and lets SIGINT through after that.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -31,13 +31,15 @@ class Run:
         self._arguments = arguments(self.output, *options)
 
     def start_to_first_shard(self):
-        """The process, when a shard is finished and others are not, and all processes that belong to it."""
+        """The process, stopped when a shard is finished and others are not, and all processes that belong to it."""
         process = self._start(self._arguments)
         until = time.monotonic() + PATIENCE
         while not self.finished:
             assert process.poll() is None, process.stderr.read()
             assert time.monotonic() < until
             time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGSTOP)
+        assert len(self.finished) < SHARDS
         leader = psutil.Process(process.pid)
         return process, [leader, *leader.children(recursive=True)]
 
@@ -111,6 +113,7 @@ def test_an_interrupt_at_the_terminal_ends_every_process_and_keeps_the_work(run,
     process, family = run.start_to_first_shard()
     # A terminal sends it to every process of the group.
     os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, signal.SIGCONT)
     told = "diffbio: interrupted; finished work is kept, the same command goes on from there"
     assert ended(process) == (1, told)
     assert all_gone(family)
@@ -128,6 +131,7 @@ def test_a_full_disk_ends_the_run_with_shard_and_cause_and_keeps_the_work(
     run = Run(tmp_path / "out", start_diffbio, call_arguments, disk / "work")
     process, _ = run.start_to_first_shard()
     fill(disk / "filler")
+    os.killpg(process.pid, signal.SIGCONT)
     status, line = ended(process)
     assert status == 1
     assert line.startswith("diffbio: shard chr")
