@@ -25,7 +25,7 @@ def individual(tmp_path_factory: pytest.TempPathFactory) -> SimulatedDataset:
     return simulate_dataset(folder, contigs=4, length=30_000, depth=15.0, seed=3, threads=1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def diffbio() -> Diffbio:
     """Runs the command to its end; its standard output is text, its standard error is added where a test fails."""
 
