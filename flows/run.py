@@ -155,11 +155,8 @@ def finish(plan: CallPlan, *, resumed_shards: int, workers: int, wall_seconds: d
         variants=count_variants(lines),
         work=WorkSummary(ShardTotals.of(results), resumed_shards, workers, wall_seconds, peak_memory_mb()),
     )
-    try:
-        write_whole(work.report, as_html(summary).encode())
-        write_whole(work.summary, json.dumps(summary.to_json(), indent=2).encode())
-    except OSError as error:
-        raise TaskFailedError(f"writing {work.report}", describe(error)) from error
+    write_whole(work.report, as_html(summary).encode())
+    write_whole(work.summary, json.dumps(summary.to_json(), indent=2).encode())
     shutil.rmtree(work.calls)
     return summary
 
