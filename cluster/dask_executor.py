@@ -5,11 +5,9 @@ from __future__ import annotations
 import itertools
 import logging
 import queue
-import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, contextmanager
-from multiprocessing import resource_tracker
+from contextlib import ExitStack
 from typing import Self, TypeVar
 
 import dask
@@ -18,6 +16,7 @@ from distributed import Client, Future, KilledWorker, LocalCluster
 from diffbio_cluster.config import ClusterConfig
 from diffbio_cluster.environment import worker_environment
 from diffbio_cluster.executor import ClusterLostError, TaskFailedError, describe
+from diffbio_cluster.interrupts import interrupts_held
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -138,7 +137,7 @@ class DaskExecutor:
         self._stack.enter_context(dask.config.set(settings))
         patience = self.config.worker_timeout
         try:
-            with _interrupts_held():
+            with interrupts_held():
                 address = self.config.address or self._stack.enter_context(self._local_cluster())
             client = Client(address, timeout=min(20.0, patience), set_as_default=False)
             self._client = self._stack.enter_context(client)
@@ -166,19 +165,3 @@ class DaskExecutor:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
         self._client = None
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Holds SIGINT back in this thread, and for good in the threads and processes that are started meanwhile.
-
-    A terminal interrupts every process of a command at once. The one that leads the run then stops its workers, which
-    would otherwise die on their own, with a traceback each.
-    """
-    # Where it is not running yet, multiprocessing starts it with the first worker, and lets SIGINT through after that.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
