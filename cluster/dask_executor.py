@@ -16,6 +16,7 @@ from distributed import Client, Future, KilledWorker, LocalCluster
 from diffbio_cluster.config import ClusterConfig
 from diffbio_cluster.environment import worker_environment
 from diffbio_cluster.executor import ClusterLostError, TaskFailedError, describe
+from diffbio_cluster.interrupts import interrupts_held
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -141,7 +142,8 @@ class DaskExecutor:
         self._stack.enter_context(dask.config.set(settings))
         patience = self.config.worker_timeout
         try:
-            address = self.config.address or self._stack.enter_context(self._local_cluster())
+            with interrupts_held():
+                address = self.config.address or self._stack.enter_context(self._local_cluster())
             client = Client(address, timeout=min(20.0, patience), set_as_default=False)
             self._client = self._stack.enter_context(client)
             client.wait_for_workers(1, timeout=patience)
