@@ -37,7 +37,9 @@ def haplotype(deleted=0, inserted="", reference=REFERENCE):
 
 
 def deletion_read(name):
-    return Sam(AT - 60, "61M5D60M", REFERENCE[AT - 60 : AT + 1] + REFERENCE[AT + 6 : AT + 66], name=name, mapping_quality=60)
+    return Sam(
+        AT - 60, "61M5D60M", REFERENCE[AT - 60 : AT + 1] + REFERENCE[AT + 6 : AT + 66], name=name, mapping_quality=60
+    )
 
 
 def insertion_read(name):
