@@ -15,9 +15,10 @@ lint: $(VENV)/.linted
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/pyright
+	@mkdir -p .links && ln -sfn ../io .links/diffbio_io && ln -sfn ../cluster .links/diffbio_cluster && ln -sfn ../flows .links/diffbio_flows
+	$(BIN)/pyright --pythonpath $(BIN)/python
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) .links demo
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; \

@@ -7,15 +7,16 @@ import logging
 import queue
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import ExitStack
-from typing import Self, TypeVar
+from contextlib import ExitStack, suppress
+from typing import Any, Self, TypeVar, cast
 
-import dask
+import dask.config
 from distributed import Client, Future, KilledWorker, LocalCluster
 
 from diffbio_cluster.config import ClusterConfig
 from diffbio_cluster.environment import worker_environment
 from diffbio_cluster.executor import ClusterLostError, TaskFailedError, describe
+from diffbio_cluster.interrupts import interrupts_held
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -48,15 +49,14 @@ class DaskExecutor:
     def workers(self) -> int:
         """Threads of all live workers."""
         try:
-            return sum(self.client.nthreads().values())
+            return sum(self._threads().values())
         except (OSError, TimeoutError, CancelledError) as error:
             raise self._lost(describe(error)) from error
 
     def warm_up(self, function: Callable[[], object]) -> None:
         """See `Executor.warm_up`. A failure is left to the first task, which knows its name."""
         self._warm_ups = [
-            self.client.submit(function, workers=[address], pure=False, priority=1)
-            for address in self.client.nthreads()
+            self.client.submit(function, workers=[address], pure=False, priority=1) for address in self._threads()
         ]
 
     def map_unordered(
@@ -87,8 +87,10 @@ class DaskExecutor:
                 hand_out(in_flight_per_worker * self.workers - len(in_flight))
                 yield result
         finally:
-            if in_flight:
-                self.client.cancel(list(in_flight), reason="the run stopped")
+            if in_flight and self._client is not None:
+                # A cluster that has gone has dropped them already.
+                with suppress(Exception):
+                    self._client.cancel(list(in_flight), reason="the run stopped")
 
     def _next(self, finished: queue.SimpleQueue[Future]) -> Future:
         """The next finished future; gives up when no worker has been alive for the configured time."""
@@ -101,7 +103,7 @@ class DaskExecutor:
                 if idle >= self.config.worker_timeout:
                     raise self._lost(f"no worker was alive for {idle:.0f} s") from None
 
-    def _result(self, future: Future, name: str) -> object:
+    def _result(self, future: Future, name: str) -> Any:
         try:
             return future.result(timeout=self.config.worker_timeout)
         except KilledWorker as error:
@@ -116,6 +118,10 @@ class DaskExecutor:
             raise self._lost(f"while working on {name}: {describe(error)}") from error
         except Exception as error:
             raise TaskFailedError(name, describe(error)) from error
+
+    def _threads(self) -> dict[str, int]:
+        """Threads of each live worker by its address."""
+        return cast("dict[str, int]", self.client.nthreads())
 
     def _lost(self, why: str) -> ClusterLostError:
         where = self.config.address or "on this machine"
@@ -136,7 +142,8 @@ class DaskExecutor:
         self._stack.enter_context(dask.config.set(settings))
         patience = self.config.worker_timeout
         try:
-            address = self.config.address or self._stack.enter_context(self._local_cluster())
+            with interrupts_held():
+                address = self.config.address or self._stack.enter_context(self._local_cluster())
             client = Client(address, timeout=min(20.0, patience), set_as_default=False)
             self._client = self._stack.enter_context(client)
             client.wait_for_workers(1, timeout=patience)
@@ -152,7 +159,7 @@ class DaskExecutor:
             threads_per_worker=1,
             processes=True,
             memory_limit=f"{self.config.memory_mb}MB",
-            dashboard_address=None,
+            dashboard_address=None,  # type: ignore[arg-type]
             # Without a dashboard the scheduler would still listen on Dask's usual port, for all the network.
             scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
             silence_logs=logging.CRITICAL,
@@ -160,6 +167,6 @@ class DaskExecutor:
             env=worker_environment() | dict(self.config.environment),
         )
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stack.close()
         self._client = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TypeVar, cast
 from uuid import UUID
 
 from prefect import flow, task
@@ -25,12 +26,19 @@ from diffbio_flows.shard_task import ShardResult, ShardTask
 from diffbio_flows.summary import CallSummary
 from diffbio_flows.worker import warm_up
 
+Value = TypeVar("Value")
+
 # Two groups at a time, so that workers do not wait at a group's end for its last shard.
 GROUPS_AT_ONCE = 2
 
 
-# Nothing is persisted, since Prefect would do that with pickle.
-@flow(name="call", persist_result=False, task_runner=ThreadPoolTaskRunner(max_workers=GROUPS_AT_ONCE))  # type: ignore[arg-type]
+# Results are not persisted; the error of a failed run is, and Prefect would do that with pickle.
+@flow(
+    name="call",
+    persist_result=False,
+    result_serializer="json",
+    task_runner=ThreadPoolTaskRunner(max_workers=GROUPS_AT_ONCE),  # type: ignore[arg-type]
+)
 def call_flow(parameters: CallParameters) -> CallSummary:
     """Calls variants of one sample; a run that was interrupted goes on where it stood.
 
@@ -42,10 +50,9 @@ def call_flow(parameters: CallParameters) -> CallSummary:
         TaskFailedError: A shard could not be processed. Finished shards are kept.
         ClusterLostError: No worker could be started, or none is left. Finished shards are kept.
     """
-    # Arguments of tasks are quoted, or Prefect would search each of them for futures.
     clock = Stopwatch()
     with clock("check"):
-        plan = check_input(quote(parameters))
+        plan = check_input(_whole(parameters))
     with plan.work.claim(plan.identity()) as work:
         config = parameters.cluster_config().with_scratch(work.scratch.resolve())
         with open_executor(config) as executor, clock("shards"):
@@ -56,15 +63,15 @@ def call_flow(parameters: CallParameters) -> CallSummary:
             progress = ArtifactProgress()
             progress.planned(len(waiting) + len(finished), bp_per_task(waiting + finished), len(finished), 0)
             groups = [
-                call_shards.submit(quote(executor), quote(group), quote(progress), group[0].name, group[-1].name)
+                call_shards.submit(_whole(executor), _whole(group), _whole(progress), group[0].name, group[-1].name)
                 for group in shard_groups(waiting)
             ]
             for group in groups:
                 group.result()
             progress.close()
         with clock("merge"):
-            write_vcf(quote(plan))
-        return summarise(quote(plan), len(finished), workers, quote(clock))
+            write_vcf(_whole(plan))
+        return summarise(_whole(plan), len(finished), workers, _whole(clock))
 
 
 @task(name="check input", cache_policy=NO_CACHE, persist_result=False)
@@ -133,3 +140,8 @@ class ArtifactProgress:
     def _update(self) -> None:
         percent = 100.0 * self._pace.done / max(1, self._pace.shards)
         update_progress_artifact(self._artifact, percent, description=str(self._pace))
+
+
+def _whole(value: Value) -> Value:
+    """A task's argument that Prefect need not search for futures."""
+    return cast(Value, quote(value))

@@ -16,7 +16,7 @@ from diffbio_flows.parameters import IngestParameters
 from diffbio_flows.plan import core_intervals, local_workers
 from diffbio_flows.preflight import CallInputs, check_call
 from diffbio_flows.progress import Progress, Silence
-from diffbio_flows.run import Stopwatch, announce, process_shards
+from diffbio_flows.run import Stopwatch, announce, create_contigs, process_shards
 from diffbio_flows.shard_task import ShardResult, ShardTask
 from diffbio_flows.summary import ShardTotals, WorkSummary
 from diffbio_flows.work_directory import file_identity
@@ -73,8 +73,8 @@ def ingest_reads(
         with clock("start workers"):
             executor = stack.enter_context(open_executor(parameters.cluster_config()))
             executor.warm_up(warm_up)
-            contigs = {contig: inputs.contigs[contig] for contig in inputs.intervals}
-            store.create_contigs(contigs, {"sample": inputs.sample})
+            lengths = {contig: inputs.contigs[contig] for contig in inputs.intervals}
+            create_contigs(store, lengths, {"sample": inputs.sample})
         with clock("shards"):
             done = {result.name for result in finished}
             waiting = [task for task in tasks if task.name not in done]

@@ -34,13 +34,13 @@ class RunParameters(BaseModel):
 
     reads: Path = Field(description="Aligned reads of one sample: sorted, indexed BAM or CRAM")
     reference: Path = Field(description="FASTA that the reads were aligned to, plain or bgzipped")
-    region: tuple[str, ...] = Field((), description="Regions such as chr20 or chr20:1-2,000 (1-based); all if empty")
-    regions: Path | None = Field(None, description="BED file of regions, besides those above")
-    sample: str | None = Field(None, description="Sample to take; needed only where the file names several or none")
+    region: tuple[str, ...] = Field(default=(), description="Regions such as chr20:1-2,000 (1-based); all if empty")
+    regions: Path | None = Field(default=None, description="BED file of regions, besides those above")
+    sample: str | None = Field(default=None, description="Sample; needed only where the file names several or none")
     window_length: WindowLength = 4096
-    workers: int | None = Field(None, ge=1, description="Worker processes on this machine; one per core if not given")
-    scheduler: str | None = Field(None, description="Address of a running Dask scheduler, used instead of this machine")
-    cluster: Path | None = Field(None, description="TOML file that describes a cluster")
+    workers: int | None = Field(default=None, ge=1, description="Worker processes here; one per core if not given")
+    scheduler: str | None = Field(default=None, description="Address of a running Dask scheduler to use instead")
+    cluster: Path | None = Field(default=None, description="TOML file that describes a cluster")
 
     @property
     def grid(self) -> WindowGrid:
@@ -65,12 +65,12 @@ class CallParameters(RunParameters):
     """One call run: reads and reference to VCF."""
 
     output: Path = Field(description="VCF to write, ending in .vcf.gz; its index lies beside it")
-    gvcf: Path | None = Field(None, description="gVCF to write too, ending in .g.vcf.gz")
-    model: Path | None = Field(None, description="Model directory; the shipped model if not given")
-    haploid_contigs: tuple[str, ...] = Field((), description="Contigs with one copy, such as chrX and chrY of a male")
-    work_dir: Path | None = Field(None, description="Folder for the run's state; OUTPUT.work if not given")
-    keep_windows: bool = Field(True, description="Keep the decoded windows (Zarr) in the work directory")
-    force: bool = Field(False, description="Overwrite the output")
+    gvcf: Path | None = Field(default=None, description="gVCF to write too, ending in .g.vcf.gz")
+    model: Path | None = Field(default=None, description="Model directory; the shipped model if not given")
+    haploid_contigs: tuple[str, ...] = Field(default=(), description="Contigs with one copy, such as a male's chrX")
+    work_dir: Path | None = Field(default=None, description="Folder for the run's state; OUTPUT.work if not given")
+    keep_windows: bool = Field(default=True, description="Keep the decoded windows (Zarr) in the work directory")
+    force: bool = Field(default=False, description="Overwrite the output")
 
     @property
     def work_path(self) -> Path:
@@ -82,7 +82,7 @@ class IngestParameters(RunParameters):
     """One ingest run: reads to a window store."""
 
     store: str = Field(description="Window store to fill: a folder, or a URL such as s3://bucket/windows.zarr")
-    force: bool = Field(False, description="Replace windows that were made from other reads")
+    force: bool = Field(default=False, description="Replace windows that were made from other reads")
 
     @property
     def local_store(self) -> Path | None:

@@ -28,10 +28,9 @@ def call_in_prefect(parameters: CallParameters, home: Path | None = None) -> Cal
     prepare_prefect(home)
     from diffbio_flows.call_flow import call_flow
 
-    for handler in logging.getLogger("prefect").handlers:
-        if handler.formatter is not None:
-            # The command tells an error in its own words; the server still gets the traceback.
-            handler.formatter.formatException = lambda _: ""  # type: ignore[method-assign]
+    # The terminal's handlers come last, after the one that sends a record to the server.
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_without_traceback)
     return call_flow(parameters)
 
 
@@ -52,3 +51,9 @@ def prepare_prefect(home: Path | None = None, environment: MutableMapping[str, s
         environment["PREFECT_SERVER_EPHEMERAL_ENABLED"] = "true"
         environment.pop("PREFECT_API_URL", None)
         environment.pop("PREFECT_PROFILE", None)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Lets a record pass without its traceback: the command tells an error in its own words."""
+    record.exc_info = record.exc_text = None
+    return True

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diffbio_cluster import Executor, TaskFailedError, describe, open_executor, peak_memory_mb
 from diffbio_core import __version__
@@ -19,6 +19,9 @@ from diffbio_flows.report import as_html
 from diffbio_flows.shard_task import ShardResult, ShardTask, load_marker, load_shard, shard_path, write_whole
 from diffbio_flows.summary import CallSummary, ShardTotals, WorkSummary, count_variants
 from diffbio_flows.worker import run_shard, warm_up
+
+if TYPE_CHECKING:
+    from diffbio_io.store import WindowStore
 
 Join = Callable[[Iterator[bytes]], Iterable[bytes]]
 
@@ -38,9 +41,8 @@ def call_variants(
 
     Raises:
         InputError: The input cannot be used; holds every problem found. Nothing has been written.
-        TaskFailedError: A shard could not be processed. Finished shards are kept.
+        TaskFailedError: A shard could not be processed, or the output not be written. Finished shards are kept.
         ClusterLostError: No worker could be started, or none is left. Finished shards are kept.
-        OSError: The output cannot be written. Finished shards are kept.
     """
     parameters = CallParameters(**fields) if parameters is None else parameters
     progress = progress or Silence()
@@ -74,7 +76,17 @@ def lay_out_store(plan: CallPlan) -> None:
 
         store = WindowStore(plan.work.store, plan.parameters.grid)
         made_of = {"sample": plan.sample, "reads": str(plan.parameters.reads)}
-        store.create_contigs({contig: plan.contigs[contig] for contig in plan.intervals}, made_of)
+        create_contigs(store, {contig: plan.contigs[contig] for contig in plan.intervals}, made_of)
+
+
+def create_contigs(store: WindowStore, lengths: Mapping[str, int], made_of: Mapping[str, str]) -> None:
+    """Lays out contigs of a window store.
+
+    Raises:
+        TaskFailedError: The store cannot be written.
+    """
+    with writing(store.url):
+        store.create_contigs(lengths, made_of)
 
 
 def split_tasks(plan: CallPlan) -> tuple[list[ShardTask], list[ShardTask]]:
@@ -133,10 +145,8 @@ def _merge(plan: CallPlan, output: Path, ending: str, fields: Sequence[str] = ()
     meta = [("source", f"diffbio {__version__}"), ("reference", plan.parameters.reference.name)]
     header = vcf_header(plan.contigs, plan.sample, fields=fields, meta=meta)
     shards = [shard_path(plan.work.calls, shard.name, ending) for shard in plan.shards()]
-    try:
+    with writing(output):
         merge_shards(output, shards, plan.contigs, header, join)
-    except OSError as error:
-        raise TaskFailedError(f"writing {output}", describe(error)) from error
 
 
 def finish(plan: CallPlan, *, resumed_shards: int, workers: int, wall_seconds: dict[str, float]) -> CallSummary:
@@ -153,10 +163,20 @@ def finish(plan: CallPlan, *, resumed_shards: int, workers: int, wall_seconds: d
         variants=count_variants(lines),
         work=WorkSummary(ShardTotals.of(results), resumed_shards, workers, wall_seconds, peak_memory_mb()),
     )
-    write_whole(work.report, as_html(summary).encode())
-    write_whole(work.summary, json.dumps(summary.to_json(), indent=2).encode())
-    shutil.rmtree(work.calls)
+    with writing(work.path):
+        write_whole(work.report, as_html(summary).encode())
+        write_whole(work.summary, json.dumps(summary.to_json(), indent=2).encode())
+        shutil.rmtree(work.calls)
     return summary
+
+
+@contextmanager
+def writing(what: str | Path) -> Iterator[None]:
+    """Names what could not be written where the system only says why."""
+    try:
+        yield
+    except OSError as error:
+        raise TaskFailedError(f"writing {what}", describe(error)) from error
 
 
 def shard_lines(calls: Path, name: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ from diffbio_io.reference import Reference
 from diffbio_io.regions import resolve_regions
 from diffbio_io.truth import GenotypedVcf
 
-TRAINING_ROWS = 64
+TRAINING_ROWS = 96
 """Rows of a training view; where more reads cover a candidate, those in the first lanes are taken."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 from diffbio_core.calling.reference_confidence import BANDS, UNSEEN, ReferenceBlocks, with_unseen_allele
@@ -34,7 +34,7 @@ def gvcf_text(contig: str, blocks: ReferenceBlocks, sites: Iterable[CalledSite])
     columns = (blocks.start, blocks.stop, blocks.code, blocks.known, blocks.gq, blocks.min_depth, blocks.pl)
     for start, stop, code, known, gq, depth, pl in zip(*(column.tolist() for column in columns), strict=True):
         genotype = "/".join(("0" if known else ".") * ploidy)
-        lines.append((start, str(_Block(contig, start, stop, BASES[code], genotype, gq, depth, tuple(pl))) + "\n"))
+        lines.append((start, _block_line(contig, start, stop, BASES[code], genotype, gq, depth, pl) + "\n"))
     # Sites that share a position keep their order.
     return "".join(line for _, line in sorted(lines, key=lambda entry: entry[0]))
 
@@ -94,6 +94,13 @@ def _reach(lines: Sequence[str], before: tuple[str, int]) -> tuple[str, int]:
     return contig, stop
 
 
+def _block_line(
+    contig: str, start: int, stop: int, base: str, genotype: str, gq: int, min_depth: int, pl: Iterable[int]
+) -> str:
+    values = f"{genotype}:{gq}:{min_depth}:{','.join(map(str, pl))}"
+    return f"{contig}\t{start + 1}\t.\t{base}\t{UNSEEN}\t.\t.\tEND={stop}\t{_FORMAT}\t{values}"
+
+
 @dataclass(frozen=True)
 class _Block:
     """A block as its line says it; positions are 0-based half-open."""
@@ -108,9 +115,7 @@ class _Block:
     pl: tuple[int, ...]
 
     def __str__(self) -> str:
-        values = f"{self.genotype}:{self.gq}:{self.min_depth}:{','.join(map(str, self.pl))}"
-        place = f"{self.contig}\t{self.start + 1}\t.\t{self.base}\t{UNSEEN}"
-        return f"{place}\t.\t.\tEND={self.stop}\t{_FORMAT}\t{values}"
+        return _block_line(*(getattr(self, field.name) for field in fields(self)))
 
     @classmethod
     def parse(cls, line: str) -> Self | None:

@@ -43,17 +43,9 @@ def resolve_regions(
             problems += error.problems
     if bed is not None:
         try:
-            lines = _bed_lines(Path(bed))
+            found += _bed_lines(Path(bed), contigs)
         except InputError as error:
-            problems, lines = [*problems, *error.problems], []
-        misplaced = []
-        for number, contig, start, stop in lines:
-            problem = _misplaced(f"{bed}, line {number}", contig, stop, contigs)
-            if problem:
-                misplaced.append(problem)
-            else:
-                found.append((contig, start, stop))
-        problems += _shortened(misplaced, Path(bed))
+            problems += error.problems
         if not found and not problems:
             problems.append(Problem(str(bed), "holds no interval", "Give a BED file with at least one line."))
     if problems:
@@ -101,7 +93,7 @@ def read_bed(path: str | os.PathLike[str]) -> dict[str, Intervals]:
     Raises:
         InputError: The file is missing or unreadable, or lines are malformed (all of them are told).
     """
-    return _merge_by_contig((contig, start, stop) for _, contig, start, stop in _bed_lines(Path(path)))
+    return _merge_by_contig(_bed_lines(Path(path)))
 
 
 def merge_intervals(intervals: Iterable[tuple[int, int]]) -> Intervals:
@@ -125,29 +117,35 @@ def _merge_by_contig(found: Iterable[tuple[str, int, int]]) -> dict[str, Interva
     return {contig: intervals for contig, intervals in merged.items() if intervals}
 
 
-def _bed_lines(path: Path) -> list[tuple[int, str, int, int]]:
-    """(line number, contig, start, stop) of every interval line."""
+def _bed_lines(path: Path, contigs: Mapping[str, int] | None = None) -> list[tuple[str, int, int]]:
+    """(contig, start, stop) of every interval line; each has to lie on one of the contigs, where they are given."""
     try:
-        with path.open("rb") as file:
-            data = file.read()
+        data = path.read_bytes()
         text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode()
     except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError([Problem(str(path), f"cannot be read as BED ({error})", "Give a BED file.")]) from error
-    lines: list[tuple[int, str, int, int]] = []
+        why = error.strerror or error if isinstance(error, OSError) else error
+        raise InputError([Problem(str(path), f"cannot be read as BED ({why})", "Give a BED file.")]) from error
+    intervals: list[tuple[str, int, int]] = []
     problems: list[Problem] = []
     for number, line in enumerate(text.splitlines(), start=1):
         fields = line.split("\t") if "\t" in line else line.split()
         if not line.strip() or fields[0].startswith("#") or fields[0].split()[0] in ("track", "browser"):
             continue
+        subject = f"{path}, line {number}"
         what = _bed_fault(fields)
         if what:
             remedy = "A BED line is contig, start (counted from 0) and end (not included), separated by tabs."
-            problems.append(Problem(f"{path}, line {number}", what, remedy))
+            problems.append(Problem(subject, what, remedy))
+            continue
+        contig, start, stop = fields[0], int(fields[1]), int(fields[2])
+        problem = None if contigs is None else _misplaced(subject, contig, stop, contigs)
+        if problem:
+            problems.append(problem)
         else:
-            lines.append((number, fields[0], int(fields[1]), int(fields[2])))
+            intervals.append((contig, start, stop))
     if problems:
         raise InputError(_shortened(problems, path))
-    return lines
+    return intervals
 
 
 def _shortened(problems: list[Problem], path: Path) -> list[Problem]:

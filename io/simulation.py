@@ -102,7 +102,7 @@ def simulate_dataset(
         aside = _dataset_in(Path(scratch))
         write_fasta(aside.reference, genome)
         write_truth(aside.truth, individual.variants, {name: len(codes) for name, codes in genome.items()}, sample)
-        write_bed(aside.confident, confident_intervals(genome, wanted))
+        write_bed(aside.confident, confident_intervals(genome, wanted, individual.collapsed))
         _write_reads(aside.reads, genome, individual, model, seed, sample, threads or os.cpu_count() or 1)
         for file in sorted(Path(scratch).iterdir()):
             file.replace(output / file.name)
@@ -158,15 +158,33 @@ def write_bed(path: Path, intervals: Iterable[tuple[str, int, int]]) -> None:
 
 
 def confident_intervals(
-    genome: Mapping[str, np.ndarray], wanted: Mapping[str, Intervals]
+    genome: Mapping[str, np.ndarray],
+    wanted: Mapping[str, Intervals],
+    collapsed: Mapping[str, Sequence[tuple[int, int]]] | None = None,
 ) -> Iterator[tuple[str, int, int]]:
-    """Known sequence of the wanted intervals without the ends of each run, where coverage falls off."""
+    """Known sequence of the wanted intervals, without what no caller can tell.
+
+    Left out are the ends of each run, where coverage falls off, and segments of which the individual has a copy that
+    the reference lacks, as truth sets of real individuals leave them out.
+    """
     for contig, intervals in wanted.items():
+        unsure = (collapsed or {}).get(contig, ())
         for start, stop in intervals:
             edges = np.flatnonzero(np.diff(genome[contig][start:stop] < 4, prepend=False, append=False)) + start
             for low, high in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
                 margin = min(MARGIN, (high - low) // 10)
-                yield contig, low + margin, high - margin
+                yield from ((contig, *part) for part in _without((low + margin, high - margin), unsure))
+
+
+def _without(interval: tuple[int, int], removed: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """An interval less some others."""
+    start, stop = interval
+    for low, high in sorted(removed):
+        if start < min(low, stop):
+            yield start, min(low, stop)
+        start = max(start, high)
+    if start < stop:
+        yield start, stop
 
 
 @dataclass(frozen=True)
@@ -186,11 +204,13 @@ class _Individual:
         variants: Per contig.
         sources: Sequences that reads come from.
         decoys: Copies that the aligner knows of, by a name that no contig of the dataset has.
+        collapsed: Per contig, segments with a copy that it does not know, widened by what its reads reach.
     """
 
     variants: dict[str, list[Variant]]
     sources: list[_Source]
     decoys: dict[str, np.ndarray]
+    collapsed: dict[str, list[tuple[int, int]]]
 
     @classmethod
     def draw(
@@ -201,7 +221,7 @@ class _Individual:
         model: SequencingModel,
         seed: int,
     ) -> _Individual:
-        individual = cls({contig: [] for contig in wanted}, [], {})
+        individual = cls({contig: [] for contig in wanted}, [], {}, {contig: [] for contig in wanted})
         rng = np.random.default_rng([seed, 1])
         for contig, start, stop in ((name, *interval) for name, spans in wanted.items() for interval in spans):
             drawn = draw_variants(genome[contig], rates, rng, (start, stop))
@@ -215,6 +235,9 @@ class _Individual:
             for rate, known in ((model.diverged_copies, True), (model.collapsed_copies, False)):
                 for copy in draw_diverged_copies(segment, rate, known, rng):
                     individual._add_copy(copy, rates, model, rng)
+                    if not known:
+                        low, high = (start + place for place in copy.origin)
+                        individual.collapsed[contig].append((low - MARGIN, high + MARGIN))
         return individual
 
     def _add_copy(

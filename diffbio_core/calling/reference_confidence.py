@@ -26,7 +26,7 @@ from diffbio_core.windows.planes import LANES_PER_BLOCK, ShardPlanes
 UNSEEN = "<*>"
 """Any allele that no record names (VCF 4.3, 5.5)."""
 
-BANDS = (5, 10, 20, 30, 40, 60)
+BANDS = (5, 10, 20, 30, 40)
 """GQ at which one block ends and the next begins; positions of a block lie between two neighbours of these."""
 
 MAX_GQ = 99

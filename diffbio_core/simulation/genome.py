@@ -22,11 +22,13 @@ class DivergedCopy:
 
     Attributes:
         sequence: Base codes, flanked by sequence of its own.
+        origin: Where in the reference the segment lies that it is a copy of, 0-based half-open.
         known: Whether the aligner's reference holds it; reads of a copy that it does not hold pile up on the original.
         copies: Haplotypes that carry it, 1 or 2.
     """
 
     sequence: UInt8[np.ndarray, " length"]
+    origin: tuple[int, int]
     known: bool
     copies: int
 
@@ -111,7 +113,8 @@ def draw_diverged_copies(
         segment, flanks = reference[start : start + size], _random_bases(1_200, rng)
         if segment.max() < 4:
             copy = diverge(segment, divergence, rng)
-            copies.append(DivergedCopy(np.concatenate([flanks[:600], copy, flanks[600:]]), known, carriers))
+            flanked = np.concatenate([flanks[:600], copy, flanks[600:]])
+            copies.append(DivergedCopy(flanked, (start, start + size), known, carriers))
     return copies
 
 

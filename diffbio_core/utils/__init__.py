@@ -1,1 +1,1 @@
-"""The documented library's training tools."""
+"""Training, and simulated samples to train on."""

@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from diffbio_core.windows.encoding import CODE_MASK, N_BASE, NO_READ, READ_START, REVERSE_STRAND
+from diffbio_core.windows.encoding import CODE_MASK, DELETED, N_BASE, NO_READ, READ_START, REVERSE_STRAND
 from diffbio_core.windows.grid import MIN_HALO
 from diffbio_core.windows.planes import LANES_PER_BLOCK, ShardPlanes
 
@@ -34,6 +34,12 @@ DELETION_AFTER = 16
 
 SUPPORTS, DIFFERS, UNINFORMATIVE = range(3)
 """Role of a row: shows the allele; shows another; does not reach the end of the repeat that an indel could shift in."""
+
+REALIGNED = 48
+"""Columns to each side of an indel over which a read without it is held against reference and allele."""
+
+REALIGNED_GAIN = 20
+"""Phred by which a read must fit the allele better than the reference to count as showing it."""
 
 GROUPS = 6
 """Role x strand; a row's group is 1 + 2 x role + strand, and 0 marks a row without a read."""
@@ -172,10 +178,6 @@ def _cut(
         _spell(bases, center, change, code[candidate], inserted, view_reference[view], view_allele[view])
         tract = _tract(bases, center, change, inserted)
         view_tract[view] = tract
-        # A read tells the allele from the reference only past the last place that the indel could be shifted to.
-        reach = center
-        if change != 0:
-            reach = center + tract + 1 + max(-change, 0)
         supports[:] = False
         for entry in range(support_start[candidate], support_start[candidate + 1]):
             supports[support_lane[entry]] = True
@@ -210,11 +212,68 @@ def _cut(
             elif supports[lane]:
                 role = SUPPORTS
             else:
-                while high <= reach and cells[high] & CODE_MASK != NO_READ and not cells[high] & READ_START:
-                    high += 1
-                role = DIFFERS if high > reach else UNINFORMATIVE
+                role = _role(cells, qualities, indels, bases, center, change, inserted, center + tract + abs(change))
             view_group[view, row] = 1 + 2 * role + (1 if middle & REVERSE_STRAND else 0)
             row += 1
+
+
+@numba.njit(cache=True)
+def _role(cells, qualities, indels, bases, center, change, inserted, last):
+    """Role of a read that was aligned without the indel, by which sequence its bases fit better.
+
+    Aligners write an indel near a read's end as mismatches, since those cost less than a gap. So the read is held
+    against the reference, and against the allele with either its left or its right part in place; a read that does not
+    leave the repeat that the indel can be shifted in fits both alike.
+    """
+    # Past an indel of its own the read's bases are in other places, so it is looked at up to there; one where the
+    # candidate lies is another allele.
+    low = center
+    while (
+        low > center - REALIGNED
+        and not cells[low] & READ_START
+        and cells[low - 1] & CODE_MASK < DELETED
+        and indels[low - 1] == 0
+    ):
+        low -= 1
+    high = center + 1
+    limit = min(last + REALIGNED, center + MIN_HALO)
+    while indels[high - 1] == 0 and high < limit and cells[high] & CODE_MASK < DELETED and not cells[high] & READ_START:
+        high += 1
+    if indels[high - 1] != 0 and high - 1 <= last:
+        return DIFFERS
+    as_reference = np.int64(0)
+    left_in_place = np.int64(0)
+    right_in_place = np.int64(0)
+    for here in range(low, high):
+        code = cells[here] & CODE_MASK
+        if code == N_BASE:
+            continue
+        cost = np.int64(qualities[here])
+        if code != bases[here]:
+            as_reference += cost
+        beyond = here - center
+        # The allele with its left part where the reference has it: bases move right of the candidate's column.
+        if beyond <= 0:
+            expected = bases[here]
+        elif beyond <= change:
+            expected = inserted[beyond - 1]
+        else:
+            expected = bases[here - change] if beyond - change < MIN_HALO else np.uint8(N_BASE)
+        if expected != code and expected != N_BASE:
+            left_in_place += cost
+        # And with its right part there: bases move left of the last column that the indel replaces.
+        if beyond > max(-change, 0):
+            expected = bases[here]
+        elif change > 0 and beyond > -change:
+            expected = inserted[beyond + change - 1]
+        else:
+            expected = bases[here + change] if beyond + change >= -MIN_HALO else np.uint8(N_BASE)
+        if expected != code and expected != N_BASE:
+            right_in_place += cost
+    as_allele = min(left_in_place, right_in_place)
+    if as_allele + REALIGNED_GAIN <= as_reference:
+        return SUPPORTS
+    return DIFFERS if as_reference < as_allele else UNINFORMATIVE
 
 
 @numba.njit(cache=True)

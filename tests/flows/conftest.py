@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +25,7 @@ def individual(tmp_path_factory: pytest.TempPathFactory) -> SimulatedDataset:
     return simulate_dataset(folder, contigs=4, length=30_000, depth=15.0, seed=3, threads=1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def diffbio() -> Diffbio:
     """Runs the command to its end; its standard output is text, its standard error is added where a test fails."""
 
@@ -70,3 +71,22 @@ def call_arguments(individual: SimulatedDataset) -> Callable[..., list[str]]:
 def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Commands of one test session share compiled programs, and leave the user's alone."""
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path_factory.mktemp("jax"))
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Makes a file system of its own with a size such as ``4k``; only root can."""
+    mounted: list[Path] = []
+
+    def mount(size: str) -> Path:
+        folder = tmp_path / f"disk{len(mounted)}"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("a small file system cannot be mounted here")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -158,8 +158,10 @@ def test_a_worker_that_dies_is_replaced(whole, start_diffbio, call_arguments, tm
     assert records(output) == records(whole[0])
 
 
-def test_a_corrupt_block_ends_the_run_with_the_shard_and_keeps_the_rest(individual, diffbio, call_arguments, tmp_path):
-    reads = tmp_path / "reads.bam"
+@pytest.fixture(scope="module")
+def corrupt_reads(individual, tmp_path_factory):
+    """The individual's reads with a block overwritten in the last contig."""
+    reads = tmp_path_factory.mktemp("corrupt") / "reads.bam"
     with pysam.AlignmentFile(str(individual.reads)) as source, pysam.AlignmentFile(str(reads), "wb", source) as sink:
         # More than the preflight looks at.
         for read in source:
@@ -171,7 +173,13 @@ def test_a_corrupt_block_ends_the_run_with_the_shard_and_keeps_the_rest(individu
     data[damaged : damaged + 2000] = bytes(2000)
     reads.write_bytes(data)
     os.utime(reads, ns=(status.st_atime_ns, status.st_mtime_ns))
-    done = diffbio(*call_arguments(tmp_path / "calls.vcf.gz", "--reads", reads))
+    return reads
+
+
+def test_a_corrupt_block_ends_the_run_with_the_shard_and_keeps_the_rest(
+    corrupt_reads, diffbio, call_arguments, tmp_path
+):
+    done = diffbio(*call_arguments(tmp_path / "calls.vcf.gz", "--reads", corrupt_reads))
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if "shard chr4.000000" in line]
     assert line.endswith("Finished work is kept: remove the cause and give the same command again to go on.")
@@ -180,8 +188,8 @@ def test_a_corrupt_block_ends_the_run_with_the_shard_and_keeps_the_rest(individu
 
 
 def test_a_disk_that_takes_no_more_ends_the_run_with_the_cause(start_diffbio, call_arguments, tmp_path):
-    no_file_over_20_kb = ["sh", "-c", 'ulimit -f 40; exec "$0" "$@"']
-    run = start_diffbio(call_arguments(tmp_path / "calls.vcf.gz"), before=no_file_over_20_kb)
+    no_file_over_150_kb = ["sh", "-c", 'ulimit -f 300; exec "$0" "$@"']
+    run = start_diffbio(call_arguments(tmp_path / "calls.vcf.gz"), before=no_file_over_150_kb)
     _, errors = run.communicate(timeout=200)
     assert run.returncode == 1
     assert "File too large" in errors
@@ -239,3 +247,14 @@ def test_the_prefect_flow_gives_the_same_bytes(whole, diffbio, call_arguments, t
     assert output.read_bytes() == whole[0].read_bytes()
     assert json.loads(done.stdout)["variants"]["records"] == len(records(output))
     assert list((tmp_path / "prefect" / "storage").glob("*")) == []
+
+
+@pytest.mark.slow
+def test_a_failed_prefect_flow_ends_like_a_failed_run(corrupt_reads, diffbio, call_arguments, tmp_path):
+    home = {**os.environ, "PREFECT_HOME": str(tmp_path / "prefect")}
+    home.pop("PREFECT_API_URL", None)
+    arguments = call_arguments(tmp_path / "calls.vcf.gz", "--reads", corrupt_reads, "--prefect")
+    done = diffbio(*arguments, env=home)
+    assert done.returncode == 1
+    assert "diffbio: shard chr4.000000: CorruptBlock" in done.stderr
+    assert not (tmp_path / "calls.vcf.gz").exists()

@@ -169,3 +169,10 @@ def test_confident_intervals_stop_before_unknown_sequence():
     codes[20_000:25_000] = 4
     found = list(confident_intervals({"chr1": codes}, {"chr1": ((0, 40_000),)}))
     assert found == [("chr1", 1_000, 19_000), ("chr1", 26_000, 39_000)]
+
+
+def test_confident_intervals_leave_out_segments_with_a_hidden_copy():
+    codes = np.zeros(40_000, np.uint8)
+    collapsed = {"chr1": [(20_000, 23_000), (22_000, 25_000), (38_500, 41_000)]}
+    found = list(confident_intervals({"chr1": codes}, {"chr1": ((0, 40_000),)}, collapsed))
+    assert found == [("chr1", 1_000, 20_000), ("chr1", 25_000, 38_500)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from diffbio_core.constants import DEFAULT_TEMPERATURE
+from diffbio_core.constants import DEFAULT_TEMPERATURE, NUM_BASES
 from diffbio_core.operators.base import TemperatureConfig, TemperatureOperator, initialisation_rngs
 from diffbio_core.operators.validation import check_positive, check_quality, check_shapes
 from diffbio_core.typing import Metadata, PyTree
@@ -20,6 +21,9 @@ _FLOOR = 1e-3
 """Probability that a base is given at least, before correction: what lies below counts as not seen."""
 
 _QUALITY_SCALE = 40.0
+
+_READS_AT_ONCE = 100
+"""Reads that a CPU corrects at once: what the network holds of them fits into its cache."""
 
 
 @dataclass(frozen=True)
@@ -82,19 +86,9 @@ class SoftErrorCorrection(TemperatureOperator):
         Returns:
             Distribution of each base, and the mean over bases of its largest probability.
         """
-        seen = sequences
-        if self.config.use_quality:
-            seen = jnp.concatenate([sequences, quality[..., None] / _QUALITY_SCALE], axis=-1)
-        hidden = _windows(seen, self.config.window_size)
-        for layer in self.hidden_layers:
-            hidden = jax.nn.relu(layer(hidden))
-        logits = jnp.log(sequences + _FLOOR) + self.output_layer(hidden)
-        corrected = jax.nn.softmax(logits / self._temperature, axis=-1)
-        # The largest of four by hand: XLA's CPU backend is slow at reducing a last axis of four.
-        largest = jnp.maximum(
-            jnp.maximum(corrected[..., 0], corrected[..., 1]), jnp.maximum(corrected[..., 2], corrected[..., 3])
-        )
-        return corrected, largest.mean(axis=-1)
+        if sequences.ndim == 3 and jax.default_backend() == "cpu":
+            return jax.lax.map(lambda read: self._correct(*read), (sequences, quality), batch_size=_READS_AT_ONCE)
+        return self._correct(sequences, quality)
 
     def apply(
         self,
@@ -126,6 +120,22 @@ class SoftErrorCorrection(TemperatureOperator):
 
     def _check_values(self, data: PyTree) -> None:
         check_quality("error correction", "quality_scores", data["quality_scores"])
+
+    def _correct(self, sequences: Array, quality: Array) -> tuple[Array, Array]:
+        seen = sequences
+        if self.config.use_quality:
+            seen = jnp.concatenate([sequences, quality[..., None] / _QUALITY_SCALE], axis=-1)
+        hidden = _windows(seen, self.config.window_size)
+        for layer in self.hidden_layers:
+            hidden = jax.nn.relu(layer(hidden))
+        logits = jnp.log(sequences + _FLOOR) + self.output_layer(hidden)
+        # Four bases by hand: XLA on CPUs is slow at reducing so short a last axis.
+        scaled = [logits[..., base] / self._temperature for base in range(NUM_BASES)]
+        highest = jax.lax.stop_gradient(functools.reduce(jnp.maximum, scaled))
+        powers = [jnp.exp(value - highest) for value in scaled]
+        probabilities = [power / sum(powers) for power in powers]
+        confidence = functools.reduce(jnp.maximum, probabilities).mean(axis=-1)
+        return jnp.stack(probabilities, axis=-1), confidence
 
 
 def _windows(seen: Array, width: int) -> Array:

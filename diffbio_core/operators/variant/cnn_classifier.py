@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from diffbio_core.constants import NUM_BASES
 from diffbio_core.operators.base import OperatorConfig, OperatorModule, initialisation_rngs
 from diffbio_core.operators.dropout import Dropout
 from diffbio_core.operators.validation import check_fraction, check_positive, check_shapes
@@ -80,7 +81,9 @@ class CNNVariantClassifier(OperatorModule):
                 for layer, width in enumerate(self.widths)
             ]
         )
-        self.reference_layer = nnx.Conv(4, channels[1], (self.widths[0],), padding="VALID", use_bias=False, rngs=rngs)
+        self.reference_layer = nnx.Conv(
+            2, channels[1], (3, self.widths[0]), padding=((1, 1), (0, 0)), use_bias=False, rngs=rngs
+        )
         dims = (2 * channels[-1], *config.fc_dims)
         self.dense_layers = nnx.List(
             [nnx.Linear(before, after, rngs=rngs) for before, after in itertools.pairwise(dims)]
@@ -170,10 +173,11 @@ class CNNVariantClassifier(OperatorModule):
 
     def _features(self, image: Array, reference: Array | None) -> Array:
         """Features per column that is left, rows averaged: (..., columns, channels)."""
+        agreement = None if reference is None else _agreement(image, reference)
         for layer, convolution in enumerate(self.convolutions):
             image = convolution(image)
-            if layer == 0 and reference is not None:
-                image = image + self.reference_layer(reference)[..., None, :, :]
+            if layer == 0 and agreement is not None:
+                image = image + self.reference_layer(agreement)
             image = jax.nn.relu(image)
             if layer + 1 < len(self.convolutions):
                 image = _halve_rows(image)
@@ -195,6 +199,13 @@ def _kernel_widths(width: int, num_layers: int) -> tuple[int, ...]:
         widths.append(3 if width >= 3 else 1)
         width -= widths[-1] - 1
     return tuple(widths)
+
+
+def _agreement(image: Array, reference: Array) -> Array:
+    """How much of each cell's base agrees with the reference, and how much does not: (..., height, width, 2)."""
+    bases = image[..., :NUM_BASES]
+    matching = (bases * reference[..., None, :, :]).sum(axis=-1)
+    return jnp.stack([matching, bases.sum(axis=-1) - matching], axis=-1)
 
 
 def _halve_rows(image: Array) -> Array:
