@@ -2,9 +2,9 @@
 
     python benchmarks/call_speed.py [--rounds 3] [--workers 2] [--folder DIR] [--reads BAM --reference FASTA]
 
-Takes simulated reads of one contig of 1 Mb, writes them four times over under four contig names, and calls one contig
-and all four with both programs, in turn. The slope, seconds per further Mb, leaves start-up out; start-up is told apart,
-from the command to the first shard done. Needs bcftools.
+Takes simulated reads of a contig of 1 Mb, writes them four times over under four contig names, and calls one contig and
+all four with both programs, in turn. The slope, seconds per further Mb, leaves start-up out; that is told apart, from
+the command to the first shard done. Needs bcftools.
 """
 
 from __future__ import annotations
@@ -202,9 +202,7 @@ def print_table(runs: dict[tuple[str, int], list[Measurement]], megabases: float
 def print_stages(one: list[Measurement], many: list[Measurement], megabases: float) -> None:
     """Where the workers' time goes, per further Mb."""
     print(f"\n{'stage of the workers':<28}{'s/Mb of one worker':>20}")
-    few, all_stages = (
-        [json.loads(run.output)["work"]["totals"]["seconds"] for run in runs] for runs in (one, many)
-    )
+    few, all_stages = ([json.loads(run.output)["work"]["totals"]["seconds"] for run in runs] for runs in (one, many))
     total = 0.0
     for stage in all_stages[0]:
         seconds = [statistics.median(run.get(stage, 0.0) for run in runs) for runs in (few, all_stages)]

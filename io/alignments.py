@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from types import TracebackType
 
@@ -93,7 +93,7 @@ class AlignmentReader:
         pieces.close()
         return scan_pieces(lambda: (raw for raw, _ in self._pieces(*place, _PIECE)), interval)
 
-    def _pieces(self, contig: str, start: int, stop: int, limit: int) -> Iterator[tuple[np.ndarray, bool]]:
+    def _pieces(self, contig: str, start: int, stop: int, limit: int) -> Generator[tuple[np.ndarray, bool], None, None]:
         """Whole records in file order, about ``limit`` bytes at a time, and whether they are the last.
 
         All records that overlap the interval are among them.
@@ -134,7 +134,9 @@ class AlignmentReader:
         self._buffer[size:needed] = np.frombuffer(block, np.uint8)
         return needed
 
-    def _cram_pieces(self, contig: str, start: int, stop: int, limit: int) -> Iterator[tuple[np.ndarray, bool]]:
+    def _cram_pieces(
+        self, contig: str, start: int, stop: int, limit: int
+    ) -> Generator[tuple[np.ndarray, bool], None, None]:
         """The same records by way of uncompressed BAM files, so that CRAM takes the same path from here on."""
         with (
             tempfile.TemporaryDirectory() as folder,
