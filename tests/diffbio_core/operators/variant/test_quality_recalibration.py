@@ -79,7 +79,7 @@ def test_no_variants_give_empty_results():
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match=r"variant_features has shape \(6, 3\), expected \(variants, 4\)"):
         quality_filter().apply({"variant_features": FEATURES[:, :3]}, {}, None)
-    with pytest.raises(ValueError, match="variant_features of shape .* has 1 NaN"):
+    with pytest.raises(ValueError, match=r"variant_features of shape .* has 1 NaN"):
         quality_filter().apply({"variant_features": FEATURES.at[1, 1].set(jnp.nan)}, {}, None)
     with pytest.raises(ValueError, match="n_components must be positive"):
         VariantQualityFilterConfig(n_components=0)
