@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from collections.abc import Generator
 from pathlib import Path
 from types import TracebackType
@@ -53,6 +54,8 @@ class AlignmentReader:
                 raise ValueError(f"{self.path} has no index beside it: run samtools index {self.path}")
             self._index = BamIndex(index)
         self._file = open(self.path, "rb")  # noqa: SIM115 - closed with the reader
+        # Workers keep a reader for as long as they live.
+        self._close = weakref.finalize(self, self._file.close)
         self._buffer = np.empty(32 << 20, np.uint8)
 
     def __enter__(self) -> AlignmentReader:
@@ -61,7 +64,7 @@ class AlignmentReader:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._close()
 
     def contig_number(self, contig: str) -> int:
         """The contig's number in the header."""
