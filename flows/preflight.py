@@ -24,6 +24,7 @@ WORKER_BYTES = 1_500_000_000
 _WINDOW_BYTES_PER_READ = 100  # a store of 198,000 reads of 150 bp took 18.1 MB
 _CRAM_GROWTH = 4  # windows are about as large as BAM, and CRAM a quarter to a half of it
 _RECORD_BYTES_PER_BASE = 0.2  # shard text and VCF: a record of 150 bytes each kb
+_BLOCK_BYTES_PER_BASE = 1.5  # a block of 70 bytes each 50 to 100 bases
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ def check_call(
     if local:
         problems += check_memory(workers, psutil.virtual_memory().available)
     if not problems and folder is not None and wanted is not None and contigs is not None:
-        problems += check_disk(_nearest(folder), estimate_disk(Path(reads), report, wanted, contigs, keep_windows))
+        needed = estimate_disk(Path(reads), report, wanted, contigs, keep_windows, gvcf is not None)
+        problems += check_disk(_nearest(folder), needed)
     problems += more
     if problems or contigs is None or wanted is None or report.sample is None:
         raise InputError(list(dict.fromkeys(problems)))
@@ -179,12 +181,13 @@ def estimate_disk(
     wanted: Mapping[str, Intervals],
     contigs: Mapping[str, int],
     keep_windows: bool,
+    gvcf: bool = False,
 ) -> int:
-    """Bytes that a run writes: windows, if they stay, and records, twice since they are merged."""
+    """Bytes that a run writes: windows, if they stay, and records and blocks, twice since they are merged."""
     called = [contig for contig in report.contigs_with_reads if contig in wanted]
     bases = sum(stop - start for contig in called for start, stop in wanted[contig])
     whole = sum(contigs[contig] for contig in called)
-    records = round(2 * _RECORD_BYTES_PER_BASE * bases)
+    records = round(2 * (_RECORD_BYTES_PER_BASE + _BLOCK_BYTES_PER_BASE * gvcf) * bases)
     if not keep_windows or not whole:
         return records
     if report.mapped_reads is None:

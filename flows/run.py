@@ -86,9 +86,7 @@ def create_contigs(store: WindowStore, lengths: Mapping[str, int], made_of: Mapp
         TaskFailedError: The store cannot be written.
     """
     with writing(store.url):
-        for contig, length in lengths.items():
-            store.create_contig(contig, length, made_of)
-        store.consolidate()
+        store.create_contigs(lengths, made_of)
 
 
 def split_tasks(plan: CallPlan) -> tuple[list[ShardTask], list[ShardTask]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,31 +25,33 @@ class BamIndex:
         path: A ``.bai`` or ``.csi`` file.
 
     Raises:
-        ValueError: The file is neither.
+        ValueError: The file is neither, or is damaged.
     """
 
     def __init__(self, path: str | Path) -> None:
-        data = Path(path).read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-        if data[:4] == b"BAI\1":
-            self._min_shift, self._depth, at, csi = 14, 5, 4, False
-        elif data[:4] == b"CSI\1":
-            self._min_shift, self._depth, auxiliary = struct.unpack_from("<3i", data, 4)
-            at, csi = 16 + auxiliary, True
-        else:
-            raise ValueError(f"{path} is neither a BAI nor a CSI index")
-        self._pseudo_bin = ((1 << 3 * (self._depth + 1)) - 1) // 7 + 1
         self._contigs: list[_ContigIndex] = []
         self.mapped: list[int | None] = []
         """Mapped reads per contig, where the index tells."""
+        try:
+            data = Path(path).read_bytes()
+            if data[:2] == b"\x1f\x8b":
+                data = gzip.decompress(data)
+            if data[:4] not in (b"BAI\1", b"CSI\1"):
+                raise ValueError(f"{path} is neither a BAI nor a CSI index")
+            self._read(data, csi=data[:4] == b"CSI\1")
+        except (struct.error, zlib.error, EOFError) as error:
+            raise ValueError(f"{path} is cut off or damaged: {error}") from None
+
+    def _read(self, data: bytes, *, csi: bool) -> None:
+        self._min_shift, self._depth, at = 14, 5, 4
+        if csi:
+            self._min_shift, self._depth, auxiliary = struct.unpack_from("<3i", data, 4)
+            at = 16 + auxiliary
+        self._pseudo_bin = ((1 << 3 * (self._depth + 1)) - 1) // 7 + 1
         (number,) = struct.unpack_from("<i", data, at)
         at += 4
-        try:
-            for _ in range(number):
-                at = self._read_contig(data, at, csi)
-        except struct.error:
-            raise ValueError(f"{path} is cut off") from None
+        for _ in range(number):
+            at = self._read_contig(data, at, csi)
 
     def _read_contig(self, data: bytes, at: int, csi: bool) -> int:
         bins: dict[int, list[tuple[int, int]]] = {}
@@ -74,7 +77,7 @@ class BamIndex:
         if not csi:
             (intervals,) = struct.unpack_from("<i", data, at)
             at += 4
-            linear = np.frombuffer(data, "<u8", intervals, at)
+            linear = np.array(struct.unpack_from(f"<{intervals}Q", data, at), np.uint64)
             at += 8 * intervals
         first_offset.pop(self._pseudo_bin, None)
         self._contigs.append(_ContigIndex(bins, first_offset, linear))

@@ -65,7 +65,10 @@ def _block_size(held: bytes, start: int, at: int) -> int:
     end = field + extra
     while field + 4 <= min(end, len(held)):
         length = struct.unpack_from("<H", held, field + 2)[0]
-        if held[field : field + 2] == b"BC" and length == 2:
-            return struct.unpack_from("<H", held, field + 4)[0] + 1
+        if held[field : field + 2] == b"BC" and length == 2 and field + 6 <= len(held):
+            size = struct.unpack_from("<H", held, field + 4)[0] + 1
+            if size < 12 + extra + 8:
+                break
+            return size
         field += 4 + length
     raise CorruptBlock(f"no BGZF block starts at byte {at}")

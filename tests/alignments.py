@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -46,7 +47,7 @@ class Sam:
 
     def line(self) -> str:
         """The line; bases that are not given are made up, and so are their qualities."""
-        length = query_length(self.cigar)
+        length = cigar_length(self.cigar, "MIS=X")
         sequence = self.sequence or ("ACGTTGCA" * (length // 8 + 1))[:length] or "*"
         quality = self.quality or ("*" if sequence == "*" else "I" * len(sequence))
         mate_contig, mate = ("*", -1) if self.mate is None else ("=", self.mate)
@@ -54,16 +55,9 @@ class Sam:
         return "\t".join(map(str, (*fields, mate_contig, mate + 1, 0, sequence, quality)))
 
 
-def query_length(cigar: str) -> int:
-    """Bases of the read that a CIGAR accounts for."""
-    length, number = 0, ""
-    for letter in cigar:
-        if letter.isdigit():
-            number += letter
-        else:
-            length += int(number or 0) * (letter in "MIS=X")
-            number = ""
-    return length
+def cigar_length(cigar: str, kinds: str) -> int:
+    """Bases that some kinds of a CIGAR's operations account for."""
+    return sum(int(run) for run, kind in re.findall(r"(\d+)(\D)", cigar) if kind in kinds)
 
 
 def write_bam(path: Path, records: Iterable[Sam], contigs: dict[str, int], *, index: str = "bai") -> Path:

@@ -41,7 +41,7 @@ def test_the_command_fills_a_store_that_xarray_opens(individual, diffbio, tmp_pa
 
 def test_a_store_that_is_filled_is_not_filled_again(fields):
     first = ingest_reads(**fields)
-    marker = os.path.join(fields["store"], ".shards", "chr1.000000.json")
+    marker = os.path.join(fields["store"], "chr1", "shards", "000000.json")
     written = os.stat(marker).st_mtime_ns
     second = ingest_reads(**fields)
     assert second.work.resumed_shards == 4
@@ -52,7 +52,7 @@ def test_a_store_that_is_filled_is_not_filled_again(fields):
 def test_a_shard_without_its_marker_is_done_again(fields):
     ingest_reads(**fields)
     whole = WindowStore(fields["store"]).read(Shard("chr3", 0, 0, 8))
-    os.unlink(os.path.join(fields["store"], ".shards", "chr3.000000.json"))
+    os.unlink(os.path.join(fields["store"], "chr3", "shards", "000000.json"))
     assert ingest_reads(**fields).work.resumed_shards == 3
     again = WindowStore(fields["store"]).read(Shard("chr3", 0, 0, 8))
     np.testing.assert_array_equal(again.base, whole.base)

@@ -134,3 +134,5 @@ def test_the_disk_that_windows_take_follows_the_reads_and_the_regions(tmp_path):
     half = estimate_disk(tmp_path, report, {"c1": ((0, 5 * 10**5),)}, {"c1": 10**6}, keep_windows=True)
     assert whole == 2 * half == 100_400_000
     assert estimate_disk(tmp_path, report, {"c1": ((0, 10**6),)}, {"c1": 10**6}, keep_windows=False) == 400_000
+    only_gvcf = {"keep_windows": False, "gvcf": True}
+    assert estimate_disk(tmp_path, report, {"c1": ((0, 10**6),)}, {"c1": 10**6}, **only_gvcf) == 3_400_000
