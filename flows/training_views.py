@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +64,30 @@ class LabelledViews:
         names = parts[0].views
         views = {name: np.concatenate([part.views[name] for part in parts]) for name in names}
         return cls(views, np.concatenate([part.labels for part in parts]))
+
+    def batches(self, batch_size: int, seed: int = 0) -> Iterator[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
+        """Go through all candidates in random order, in the form that ``diffbio_core.utils.training.Trainer`` takes.
+
+        Args:
+            batch_size: Candidates of each batch; the last is filled with labels of ``UNKNOWN``, which
+                ``cross_entropy_loss`` leaves out, so that a step is compiled once.
+            seed: Of the order.
+
+        Yields:
+            Views, stacked, and ``labels`` (batch_size,).
+
+        Raises:
+            ValueError: The batch size is not positive.
+        """
+        if batch_size <= 0:
+            raise ValueError(f"batch_size must be positive, got {batch_size}")
+        order = np.random.default_rng(seed).permutation(self.labels.size)
+        for start in range(0, order.size, batch_size):
+            chosen = order[start : start + batch_size]
+            labels = np.full(batch_size, UNKNOWN, np.int32)
+            labels[: chosen.size] = self.labels[chosen]
+            which = np.resize(chosen, batch_size)
+            yield {name: values[which] for name, values in self.views.items()}, {"labels": labels}
 
 
 def labelled_views(dataset: Dataset, grid: WindowGrid | None = None) -> LabelledViews:

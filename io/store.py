@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any
@@ -20,10 +20,13 @@ import numpy as np
 import zarr
 from isal import isal_zlib
 
+from diffbio_core.problems import InputError
 from diffbio_core.windows.candidates import CandidateTable
-from diffbio_core.windows.encoding import PLANES
+from diffbio_core.windows.encoding import N_BASE, PLANES
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_core.windows.planes import LANES_PER_BLOCK, PlaneBuffers, ShardPlanes
+from diffbio_core.windows.reads import cut_reads
+from diffbio_io.regions import parse_region
 from diffbio_io.store_layout import (
     CANDIDATE_COLUMNS,
     FORMAT,
@@ -158,6 +161,50 @@ class WindowStore:
             raise StoreError(f"{self.url}: {what}") from error
         return found
 
+    def reads(self, region: str | tuple[str, int, int], read_length: int | None = None) -> dict[str, np.ndarray]:
+        """Reads of a region in the form that the documented pipelines take: a pipeline's ``apply`` runs on them as is.
+
+        Args:
+            region: ``chr20:1001-2000``, counted from 1, or (contig, start, stop), 0-based half-open.
+            read_length: Longest read (columns): longer ones come as several. That of the longest read if not given.
+
+        Returns:
+            The arrays of ``diffbio_core.windows.reads``, and ``reference`` (length of the region, 4) float32, one-hot,
+            zeros for N.
+
+        Raises:
+            StoreError: The region is malformed or not inside a contig of the store, or its windows are not in it.
+        """
+        contig, start, stop = self._resolve(region)
+        shards = list(self.grid.shards(contig, self.contig_length(contig), [(start, stop)]))
+        missing = [shard.name for shard in shards if self.marker(shard) is None]
+        if missing:
+            asked = f"{contig}:{start + 1}-{stop}"
+            what = f"{self.url} does not hold all windows of {asked}; they are missing in {', '.join(missing)}"
+            raise StoreError(f"{what}: fill it with diffbio ingest --region {asked}")
+        reference: list[np.ndarray] = []
+
+        def planes() -> Iterator[ShardPlanes]:
+            buffers = PlaneBuffers()
+            for shard in shards:
+                found = self.read(shard, buffers)
+                cores = found.reference[:, self.grid.halo : self.grid.halo + self.grid.reference_length]
+                reference.append(cores.reshape(-1))
+                yield found
+
+        found = cut_reads(planes(), start, stop, read_length)
+        first = shards[0].first_window * self.grid.reference_length
+        codes = np.concatenate(reference)[start - first : stop - first]
+        return {**found, "reference": np.eye(N_BASE + 1, N_BASE, dtype=np.float32)[codes]}
+
+    def contig_length(self, contig: str) -> int:
+        """Length of a contig (bp).
+
+        Raises:
+            StoreError: The store does not hold it.
+        """
+        return int(self._attributes(contig)["contig_length"])
+
     def free(self, shard: Shard) -> None:
         """Delete what the store holds of the grid's shard that these windows belong to, the marker first."""
         group = f"{self._root}/{group_name(shard.contig)}"
@@ -197,6 +244,22 @@ class WindowStore:
             for marker in markers
             if marker["format"] == FORMAT
         )
+
+    def _resolve(self, region: str | tuple[str, int, int]) -> tuple[str, int, int]:
+        """Contig, start and stop of a region."""
+        lengths = {contig: self.contig_length(contig) for contig in self.contigs}
+        if isinstance(region, str):
+            try:
+                return parse_region(region, lengths)
+            except InputError as error:
+                raise StoreError(f"{self.url}: {error}") from error
+        contig, start, stop = region
+        if contig not in lengths:
+            raise StoreError(f"{self.url} holds no contig {contig}; it holds {', '.join(lengths)}")
+        if not 0 <= start < stop <= lengths[contig]:
+            what = f"region {region} is empty or not inside 0 to {lengths[contig]}, where {contig} ends"
+            raise StoreError(f"{self.url}: {what}")
+        return contig, start, stop
 
     def _read_planes(
         self, arrays: Mapping[str, zarr.Array], shard: Shard, marker: Mapping[str, Any], buffers: PlaneBuffers

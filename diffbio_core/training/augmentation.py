@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from diffbio_core.windows.encoding import CODE_MASK, DELETED, NO_READ
-from diffbio_core.windows.views import DELETION_AFTER, DIFFERS, FLANK, INSERTION_AFTER, WIDTH
+from diffbio_core.windows.view_encoding import DELETION_AFTER, DIFFERS, FLANK, INSERTION_AFTER, WIDTH
 
 _MAX_QUALITY = 45.0
 

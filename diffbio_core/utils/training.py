@@ -289,7 +289,7 @@ def _predict(pipeline: OperatorModule, inputs: Sample, key: Array) -> Any:
     return jax.vmap(lambda sample, key: pipeline.apply(sample, {}, None, key)[0])(inputs, keys)
 
 
-_STACKED_RANKS = {"reads": 4, "sequence": 3, "read": 4, "pileup_window": 3, "variant_features": 3}
+_STACKED_RANKS = {"reads": 4, "symbol": 3, "sequence": 3, "read": 4, "pileup_window": 3, "variant_features": 3}
 """Number of axes that tells stacked samples from one sample, by key."""
 
 

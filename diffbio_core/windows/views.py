@@ -16,21 +16,18 @@ from jaxtyping import Int32, UInt8
 from diffbio_core.windows.encoding import CODE_MASK, DELETED, N_BASE, NO_READ, READ_START, REVERSE_STRAND
 from diffbio_core.windows.grid import MIN_HALO
 from diffbio_core.windows.planes import LANES_PER_BLOCK, ShardPlanes
-
-FLANK = 16
-"""Columns on each side of the candidate's column."""
-
-WIDTH = 2 * FLANK + 1
-"""Columns of a view."""
+from diffbio_core.windows.view_encoding import (
+    DELETION_AFTER,
+    DIFFERS,
+    FLANK,
+    INSERTION_AFTER,
+    SUPPORTS,
+    UNINFORMATIVE,
+    WIDTH,
+)
 
 ROW_BUCKETS = (32, 64, 128, 256)
 """Rows that a batch of views may have; the smallest that holds the deepest candidate is taken."""
-
-INSERTION_AFTER = 8
-"""Bit of a view's symbol: bases are inserted after this column."""
-
-DELETION_AFTER = 16
-"""Bit of a view's symbol: a deletion starts after this column."""
 
 NEIGHBOURHOOD = 32
 """Columns to each side within which other candidates are counted."""
@@ -38,17 +35,11 @@ NEIGHBOURHOOD = 32
 NEIGHBOUR_BLOCK = 1024
 """Candidates of different blocks of this many positions of a contig are no neighbours, so that no shard's end shows."""
 
-SUPPORTS, DIFFERS, UNINFORMATIVE = range(3)
-"""Role of a row: shows the allele; shows another; does not reach the end of the repeat that an indel could shift in."""
-
 REALIGNED = 48
 """Columns to each side of an indel over which a read without it is held against reference and allele."""
 
 REALIGNED_GAIN = 20
 """Phred by which a read must fit the allele better than the reference to count as showing it."""
-
-GROUPS = 6
-"""Role x strand; a row's group is 1 + 2 x role + strand, and 0 marks a row without a read."""
 
 
 @dataclass
@@ -56,7 +47,7 @@ class CandidateViews:
     """Views of a run of candidates, all with the same number of rows.
 
     Attributes:
-        symbol: Base code in bits 0-2 (7: no base of the read), ``INSERTION_AFTER``, ``DELETION_AFTER``.
+        symbol: Base code and bits (``diffbio_core.windows.view_encoding``).
         base_quality: Phred.
         mapping_quality: Phred, of the row's read.
         group: Role and strand of the row; 0 where there is no read.

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from diffbio_core.operators.base import OperatorConfig, OperatorModule, initialisation_rngs
+from diffbio_core.operators.rounding import round_straight_through
 from diffbio_core.operators.variant.allele_pileup import PILEUP_CHANNELS, SUMMARY_CHANNELS
-from diffbio_core.operators.variant.window_quality_filter import round_straight_through
 from diffbio_core.typing import Metadata, PyTree
-from diffbio_core.windows.views import FLANK
+from diffbio_core.windows.view_encoding import FLANK
 
 NUM_COPIES = 3
 """Classes: 0, 1 or 2 copies."""

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from diffbio_core.operators.base import OperatorModule
 from diffbio_core.typing import Metadata, PyTree
 from diffbio_core.windows.encoding import CODE_MASK, DELETED, NO_READ
-from diffbio_core.windows.views import DELETION_AFTER, FLANK, INSERTION_AFTER, UNINFORMATIVE
+from diffbio_core.windows.view_encoding import DELETION_AFTER, FLANK, INSERTION_AFTER, UNINFORMATIVE
 
 _MATCH = 8
 _SYMBOLS = (_MATCH, 0, 1, 2, 3, DELETED)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
 
 from diffbio_core.operators.base import OperatorConfig, OperatorModule, scalar
+from diffbio_core.operators.rounding import round_straight_through
+from diffbio_core.operators.soft_quality import soft_retention
 from diffbio_core.typing import Metadata, PyTree
 
 
@@ -62,16 +62,9 @@ class WindowQualityFilter(OperatorModule):
         stats: dict[str, Any] | None = None,
     ) -> tuple[PyTree, PyTree, Metadata]:
         """Add ``weight`` (rows, width), in [0, 1], to a view's ``base_quality`` and ``mapping_quality``."""
-        quality = _retention(data["base_quality"], self.threshold[...], self.log_temperature[...])
-        mapping = _retention(data["mapping_quality"], self.mapping_threshold[...], self.mapping_log_temperature[...])
+        quality = soft_retention(data["base_quality"], self.threshold[...], self.log_temperature[...])
+        mapping = soft_retention(
+            data["mapping_quality"], self.mapping_threshold[...], self.mapping_log_temperature[...]
+        )
         weight = round_straight_through(quality * mapping[:, None], self.config.weight_steps)
         return {**data, "weight": weight}, state, metadata
-
-
-def _retention(quality: Array, threshold: Float[Array, ""], log_temperature: Float[Array, ""]) -> Float[Array, "..."]:
-    return jax.nn.sigmoid((quality.astype(threshold.dtype) - threshold) * jnp.exp(-log_temperature))
-
-
-def round_straight_through(values: Float[Array, "..."], steps: int) -> Float[Array, "..."]:
-    """Round to multiples of 1 / steps; the gradient is that of no rounding (Bengio et al. 2013, arXiv 1308.3432)."""
-    return values + jax.lax.stop_gradient(jnp.round(values * steps) / steps - values)
