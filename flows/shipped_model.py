@@ -24,7 +24,7 @@ from diffbio_core.training.allele_training import AlleleTrainingConfig, Progress
 from diffbio_flows.training_views import Dataset, LabelledViews, labelled_views
 
 
-@click.command(help=__doc__.partition("\n")[0])
+@click.command(help="Make the model that the package ships, from datasets with a known truth.")
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True, help="Folder of dataset folders.")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Model folder to write.")
 @click.option("--epochs", type=int, default=AlleleTrainingConfig.epochs, show_default=True)
