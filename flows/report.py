@@ -42,8 +42,8 @@ def work_tables(work: WorkSummary) -> list[Table]:
     others = {name: count for name, count in totals.counters.items() if not name.startswith(READS_PREFIX)}
     wall = sum(work.wall_seconds.values())
     return [
-        # Reads that lie across two shards are looked at in both.
-        ("Reads, by shard", [(_words(name.removeprefix(READS_PREFIX)), f"{count:,}") for name, count in reads.items()]),
+        # A read is counted in the shard that it starts in, so those that start before a region are not.
+        ("Reads", [(_words(name.removeprefix(READS_PREFIX)), f"{count:,}") for name, count in reads.items()]),
         (
             "Work",
             [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+import weakref
+from collections.abc import Generator
 from pathlib import Path
 from types import TracebackType
 
@@ -53,6 +54,8 @@ class AlignmentReader:
                 raise ValueError(f"{self.path} has no index beside it: run samtools index {self.path}")
             self._index = BamIndex(index)
         self._file = open(self.path, "rb")  # noqa: SIM115 - closed with the reader
+        # Workers keep a reader for as long as they live.
+        self._close = weakref.finalize(self, self._file.close)
         self._buffer = np.empty(32 << 20, np.uint8)
 
     def __enter__(self) -> AlignmentReader:
@@ -61,7 +64,7 @@ class AlignmentReader:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._close()
 
     def contig_number(self, contig: str) -> int:
         """The contig's number in the header."""
@@ -93,7 +96,7 @@ class AlignmentReader:
         pieces.close()
         return scan_pieces(lambda: (raw for raw, _ in self._pieces(*place, _PIECE)), interval)
 
-    def _pieces(self, contig: str, start: int, stop: int, limit: int) -> Iterator[tuple[np.ndarray, bool]]:
+    def _pieces(self, contig: str, start: int, stop: int, limit: int) -> Generator[tuple[np.ndarray, bool], None, None]:
         """Whole records in file order, about ``limit`` bytes at a time, and whether they are the last.
 
         All records that overlap the interval are among them.
@@ -134,7 +137,9 @@ class AlignmentReader:
         self._buffer[size:needed] = np.frombuffer(block, np.uint8)
         return needed
 
-    def _cram_pieces(self, contig: str, start: int, stop: int, limit: int) -> Iterator[tuple[np.ndarray, bool]]:
+    def _cram_pieces(
+        self, contig: str, start: int, stop: int, limit: int
+    ) -> Generator[tuple[np.ndarray, bool], None, None]:
         """The same records by way of uncompressed BAM files, so that CRAM takes the same path from here on."""
         with (
             tempfile.TemporaryDirectory() as folder,

@@ -44,7 +44,7 @@ def read_blocks(file: BinaryIO, virtual_offset: int) -> Iterator[bytes]:
         extra = struct.unpack_from("<H", held, start + 10)[0]
         try:
             data = isal_zlib.decompress(memoryview(held)[start + 12 + extra : start + size - 8], -15, max(length, 1))
-        except isal_zlib.error as error:
+        except isal_zlib.error as error:  # pyright: ignore[reportGeneralTypeIssues]  (its stub says an instance)
             raise CorruptBlock(f"the block at byte {at} cannot be decompressed: {error}") from None
         if len(data) != length or isal_zlib.crc32(data) != checksum:
             raise CorruptBlock(f"the block at byte {at} fails its checksum")

@@ -156,13 +156,18 @@ def all_core_cells(shards: Iterable[ShardPlanes]) -> dict[int, Counter[Cell]]:
     return {position: cells for planes in shards for position, cells in core_cells(planes).items()}
 
 
-def pileup_cells(bam: Path, contig: str = "c1") -> dict[int, Counter[Cell]]:
+def pileup_cells(
+    bam: Path, contig: str = "c1", start: int | None = None, stop: int | None = None
+) -> dict[int, Counter[Cell]]:
     """The cells that should be there, from samtools' pileup, with what ``records`` says of mates and missing values."""
     with pysam.AlignmentFile(str(bam)) as file:
-        used = _used_from(file.fetch(contig))
+        used = _used_from(file.fetch(contig, start, stop))
         cells: dict[int, Counter[Cell]] = {}
         columns = file.pileup(
             contig,
+            start,
+            stop,
+            truncate=True,
             stepper="nofilter",
             flag_filter=0x4 | 0x100 | 0x200 | 0x400 | 0x800,
             min_base_quality=0,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-FEATURES: dict[str, int] = {"version": 1, "flank": 16, "pileup_channels": 58, "summary_channels": 25}
+FEATURES: dict[str, int] = {"version": 2, "flank": 16, "pileup_channels": 58, "summary_channels": 27}
 """What this version's views hold; a model made for others is refused."""
 
 _CARD = "card.json"

@@ -49,7 +49,7 @@ class Dropout(nnx.Module):
         if self.deterministic or self.rate == 0:
             return values
         if key is None:
-            key = self._key(values)
+            key = self.draw_key(values)
         kept = jax.random.bernoulli(key, 1 - self.rate, values.shape)
         return jnp.where(kept, values / (1 - self.rate), 0)
 
@@ -58,7 +58,8 @@ class Dropout(nnx.Module):
         if self.stream._can_update:
             self.stream[...] = self.stream[...] + jnp.asarray([0, 1], self.stream[...].dtype)
 
-    def _key(self, values: Array) -> Array:
+    def draw_key(self, values: Float[Array, "..."]) -> Array:
+        """A PRNG key from the seed, the number of calls, which this counts, and what the values add up to."""
         seed, calls = jax.lax.stop_gradient(self.stream[...]).astype(jnp.uint32)
         content = jax.lax.stop_gradient(values).astype(jnp.float32).sum()
         self.advance()

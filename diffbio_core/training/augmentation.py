@@ -64,6 +64,7 @@ def augment_view(view: dict[str, Array], config: AugmentationConfig, key: PRNGKe
         "base_quality": jnp.where(present, quality, 0).astype(jnp.uint8),
         "mapping_quality": jnp.where(group > 0, view["mapping_quality"], 0).astype(jnp.uint8),
         "group": group.astype(jnp.uint8),
+        "rival": jnp.round(view["rival"] * kept).astype(view["rival"].dtype),
     }
 
 

@@ -21,6 +21,10 @@ MIN_MAPPING_QUALITY = 5
 MIN_READS = 2
 """Reads that must show an allele."""
 
+MIN_LONG_INDEL = 2
+"""Length (bp) from which one read is enough to propose an indel: sequencers rarely make one, and aligners write most
+reads that hold one with mismatches, or clipped."""
+
 MIN_FRACTION = 0.05
 """Share of the reads at the position that must show an allele."""
 
@@ -101,7 +105,7 @@ def find_candidates(
     grid: WindowGrid,
     contig_length: int,
 ) -> CandidateTable:
-    """Alleles shown by at least ``MIN_READS`` reads and ``MIN_FRACTION`` of those at the position.
+    """Alleles shown by at least ``MIN_READS`` reads and ``MIN_FRACTION`` of those at the position; long indels by one.
 
     Permissive on purpose: the classifier decides.
 
@@ -135,7 +139,8 @@ def find_candidates(
     number = np.add.reduceat(events.counts.astype(np.int64), bounds[:-1]) if bounds.size > 1 else np.empty(0, np.int64)
     head = bounds[:-1]
     place = events.window[head] * width + events.column[head]
-    keep = number >= enough[np.minimum(place, enough.size - 1)]
+    long = np.abs(events.length[head]) >= MIN_LONG_INDEL
+    keep = number >= np.where(long, 1, enough[np.minimum(place, enough.size - 1)])
     keep &= (
         (reference[place] < N_BASE) & (place - halo < end) & (place - halo - np.minimum(events.length[head], 0) < end)
     )

@@ -154,8 +154,9 @@ def _wanted(table: ReadTable, interval: Interval) -> ReadTable:
 
 def _in_order(raw: np.ndarray, table: ReadTable, counts: np.ndarray) -> IntervalReads:
     order = np.argsort(table.start, kind="stable")
-    columns = (table.offset, table.start, table.alignment_start, table.end)
-    return IntervalReads(raw, *(column[order] for column in columns), counts)
+    return IntervalReads(
+        raw, table.offset[order], table.start[order], table.alignment_start[order], table.end[order], counts
+    )
 
 
 class _Depth:

@@ -29,6 +29,12 @@ from diffbio_core.windows.view_encoding import (
 ROW_BUCKETS = (32, 64, 128, 256)
 """Rows that a batch of views may have; the smallest that holds the deepest candidate is taken."""
 
+NEIGHBOURHOOD = 32
+"""Columns to each side within which other candidates are counted."""
+
+NEIGHBOUR_BLOCK = 1024
+"""Candidates of different blocks of this many positions of a contig are no neighbours, so that no shard's end shows."""
+
 REALIGNED = 48
 """Columns to each side of an indel over which a read without it is held against reference and allele."""
 
@@ -49,6 +55,8 @@ class CandidateViews:
         allele: Base codes of the same columns where the allele stands in place of the reference.
         length: 0 for a changed base, +inserted or -deleted bases else.
         tract: Columns by which the indel could be shifted right without a change of sequence; 0 for a changed base.
+        crowd: Other candidates within ``NEIGHBOURHOOD`` columns.
+        rival: Most reads that show one indel among them.
     """
 
     symbol: UInt8[np.ndarray, "candidates rows width"]
@@ -59,6 +67,8 @@ class CandidateViews:
     allele: UInt8[np.ndarray, "candidates width"]
     length: Int32[np.ndarray, "candidates"]
     tract: Int32[np.ndarray, "candidates"]
+    crowd: Int32[np.ndarray, "candidates"]
+    rival: Int32[np.ndarray, "candidates"]
 
     def __len__(self) -> int:
         return self.length.size
@@ -77,8 +87,7 @@ class CandidateViews:
             np.zeros((candidates, rows), np.uint8),
             np.full((candidates, WIDTH), N_BASE, np.uint8),
             np.full((candidates, WIDTH), N_BASE, np.uint8),
-            np.zeros(candidates, np.int32),
-            np.zeros(candidates, np.int32),
+            *(np.zeros(candidates, np.int32) for _ in range(4)),
         )
 
 
@@ -107,6 +116,8 @@ def cut_views(
         planes.mapping_quality,
         planes.indel,
         planes.reference,
+        planes.grid.reference_length,
+        planes.shard.first_window * planes.grid.reference_length - planes.grid.halo,
         which,
         table.window,
         table.column,
@@ -139,6 +150,8 @@ def _cut(
     mapping_quality,
     indel,
     reference,
+    reference_length,
+    first,
     which,
     window,
     column,
@@ -156,6 +169,8 @@ def _cut(
     view_allele,
     view_length,
     view_tract,
+    view_crowd,
+    view_rival,
 ):
     lanes = base.shape[0] * LANES_PER_BLOCK
     supports = np.zeros(lanes, np.bool_)
@@ -169,6 +184,9 @@ def _cut(
         _spell(bases, center, change, code[candidate], inserted, view_reference[view], view_allele[view])
         tract = _tract(bases, center, change, inserted)
         view_tract[view] = tract
+        view_crowd[view], view_rival[view] = _neighbours(
+            candidate, reference_length, first, window, column, length, support_start
+        )
         supports[:] = False
         for entry in range(support_start[candidate], support_start[candidate + 1]):
             supports[support_lane[entry]] = True
@@ -206,6 +224,25 @@ def _cut(
                 role = _role(cells, qualities, indels, bases, center, change, inserted, center + tract + abs(change))
             view_group[view, row] = 1 + 2 * role + (1 if middle & REVERSE_STRAND else 0)
             row += 1
+
+
+@numba.njit(cache=True)
+def _neighbours(candidate, reference_length, first, window, column, length, support_start):
+    """Number of other candidates nearby, and the most reads that show one indel among them."""
+    crowd = 0
+    rival = 0
+    here = first + window[candidate] * reference_length + column[candidate]
+    for step in (-1, 1):
+        other = candidate + step
+        while 0 <= other < window.size:
+            there = first + window[other] * reference_length + column[other]
+            if abs(there - here) > NEIGHBOURHOOD or there // NEIGHBOUR_BLOCK != here // NEIGHBOUR_BLOCK:
+                break
+            crowd += 1
+            if length[other] != 0:
+                rival = max(rival, support_start[other + 1] - support_start[other])
+            other += step
+    return crowd, rival
 
 
 @numba.njit(cache=True)

@@ -28,4 +28,6 @@ def random_views(seed: int, candidates: int, rows: int) -> dict[str, np.ndarray]
         "allele": random.integers(0, 4, (candidates, WIDTH)).astype(np.uint8),
         "length": random.integers(-9, 10, candidates).astype(np.int32),
         "tract": random.integers(0, 12, candidates).astype(np.int32),
+        "crowd": random.integers(0, 5, candidates).astype(np.int32),
+        "rival": random.integers(0, rows, candidates).astype(np.int32),
     }

@@ -98,7 +98,7 @@ def test_a_name_cannot_break_the_page():
 
 
 def test_the_markdown_has_a_table_per_part():
-    assert "## Reads, by shard\n\n| | |\n|---|---|\n| used | 6 |\n| duplicate | 4 |" in as_markdown(SUMMARY)
+    assert "## Reads\n\n| | |\n|---|---|\n| used | 6 |\n| duplicate | 4 |" in as_markdown(SUMMARY)
 
 
 def test_the_json_holds_plain_values_and_the_ratios():

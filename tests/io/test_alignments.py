@@ -1,6 +1,7 @@
 """Reads of an interval from BAM and CRAM."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pysam
@@ -9,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffbio_core.windows.grid import WindowGrid
+from diffbio_core.windows.packing import pack_shard, shard_interval
 from diffbio_core.windows.thinning import Interval
 from diffbio_io.alignments import AlignmentReader, index_path
 from diffbio_io.bam_index import BamIndex
 from diffbio_io.bgzf import CorruptBlock
+from diffbio_io.reference import Reference
 from tests.alignments import (
     Sam,
     all_core_cells,
@@ -26,6 +29,7 @@ from tests.alignments import (
 )
 from tests.random_reads import random_reads, random_reference
 
+NA12878 = Path(__file__).parents[3] / "shared" / "data" / "na12878_chr20"
 GRID = WindowGrid(1024, 256, 4)
 
 
@@ -181,6 +185,45 @@ def test_random_reads_from_cram_hold_what_samtools_piles_up(tmp_path_factory, se
     with AlignmentReader(cram, fasta) as reader:
         cells = all_core_cells(pack(reader, reference, GRID))
     assert cells == {position: found for position, found in pileup_cells(bam).items() if position < 2000}
+
+
+needs_real_reads = pytest.mark.skipif(not NA12878.exists(), reason=f"{NA12878} is not there")
+
+
+@pytest.fixture(scope="module")
+def real_planes():
+    """Packs a region of NA12878's chromosome 20."""
+
+    def make(name, start, stop):
+        reference = NA12878 / "reference.fasta.gz"
+        grid = WindowGrid(1024, 256, 8)
+        with AlignmentReader(NA12878 / name, reference) as reader, Reference(reference) as bases:
+            length = reader.contigs["chr20"]
+            for shard in grid.shards("chr20", length, [(start, stop)]):
+                interval = shard_interval(shard, grid, length, reader.contig_number("chr20"))
+                codes = bases.codes("chr20", interval.start, interval.stop)
+                yield pack_shard(reader.read(interval), codes, shard, grid, length)
+
+    return make
+
+
+@needs_real_reads
+def test_real_reads_from_cram_give_the_planes_of_bam(real_planes):
+    region = 10_000_000, 10_030_000
+    for one, other in zip(real_planes("reads.bam", *region), real_planes("reads.cram", *region), strict=True):
+        for name in ("base", "base_quality", "mapping_quality", "indel"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+        assert one.read_counts == other.read_counts
+        assert one.read_counts["used"] > 1000
+
+
+@needs_real_reads
+def test_real_reads_hold_what_samtools_piles_up(real_planes):
+    start, stop = 10_004_000, 10_006_000
+    wanted = pileup_cells(NA12878 / "reads.bam", "chr20", start, stop)
+    cells = all_core_cells(real_planes("reads.bam", start, stop))
+    assert {position: cells[position] for position in range(start, stop) if position in cells} == wanted
+    assert sum(found.total() for found in wanted.values()) > 80_000
 
 
 def test_no_read_is_lost_between_shards(tmp_path):

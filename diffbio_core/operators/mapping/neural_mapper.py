@@ -125,19 +125,9 @@ class NeuralReadMapper(TemperatureOperator):
             reference: One reference for all reads (window, 4), or one for each (batch, window, 4).
             random_params: PRNG key for dropout.
         """
-        read_tokens, reference_tokens = self._encode(read), self._encode(reference)
-        each: dict[str, Array] = {"read": read_tokens}
-        if reference.ndim == 3:
-            each["reference"] = reference_tokens
-        if random_params is not None:
-            each["key"] = jax.random.split(random_params, read.shape[0])
-
-        def score(one: dict[str, Array]) -> Array:
-            return self._score(one["read"], one.get("reference", reference_tokens), one.get("key"))
-
-        if jax.default_backend() == "cpu":
-            return jax.lax.map(score, each, batch_size=_READS_AT_ONCE)
-        return jax.vmap(score)(each)
+        if random_params is None and not self.deterministic:
+            random_params = self.layers[0].dropout.draw_key(read)
+        return self._scores(read, reference, random_params)
 
     def apply(
         self,
@@ -168,7 +158,7 @@ class NeuralReadMapper(TemperatureOperator):
             ValueError: A key is missing, shapes do not fit, or a sequence is longer than configured.
         """
         key = "reads" if isinstance(data, dict) and "reads" in data and "read" not in data else "read"
-        shared = isinstance(data, dict) and jnp.ndim(data.get("reference")) == 2
+        shared = isinstance(data, dict) and "reference" in data and jnp.ndim(data["reference"]) == 2
         sizes = check_shapes(
             "read mapper",
             data,
@@ -202,6 +192,22 @@ class NeuralReadMapper(TemperatureOperator):
         for key in ("read", "reads", "reference"):
             if key in data:
                 check_quality("read mapper", key, data[key])
+
+    @jax.jit
+    def _scores(self, read: Array, reference: Array, random_params: Any) -> Array:
+        reference_tokens = self._encode(reference)
+        each: dict[str, Array] = {"read": self._encode(read)}
+        if reference.ndim == 3:
+            each["reference"] = reference_tokens
+        if random_params is not None:
+            each["key"] = jax.random.split(random_params, read.shape[0])
+
+        def score(one: dict[str, Array]) -> Array:
+            return self._score(one["read"], one.get("reference", reference_tokens), one.get("key"))
+
+        if jax.default_backend() == "cpu":
+            return jax.lax.map(score, each, batch_size=_READS_AT_ONCE)
+        return jax.vmap(score)(each)
 
     def _encode(self, sequence: Array) -> Array:
         """Unit-scale token per base: (..., length, D)."""

@@ -65,6 +65,7 @@ class SoftAdapterRemoval(TemperatureOperator):
         super().__init__(config, rngs=rngs, name=name)
         self.match_threshold = nnx.Param(scalar(config.match_threshold))
 
+    @jax.jit
     def trim(
         self, sequences: Float[Array, "*batch length 4"]
     ) -> tuple[Float[Array, "*batch length"], Float[Array, "*batch"], Float[Array, "*batch"]]:

@@ -73,6 +73,7 @@ class DifferentiableDuplicateWeighting(TemperatureOperator):
         self.similarity_threshold = nnx.Param(scalar(config.similarity_threshold))
         self.projection = nnx.Param(jnp.eye(config.embedding_dim))
 
+    @jax.jit
     def embed(
         self, sequences: Float[Array, "*batch length 4"], quality: Float[Array, "*batch length"]
     ) -> Float[Array, "*batch embedding_dim"]:
@@ -91,6 +92,7 @@ class DifferentiableDuplicateWeighting(TemperatureOperator):
         embedding = seen.reshape(*seen.shape[:-2], length * NUM_BASES) @ codes @ self.projection[...]
         return embedding * jax.lax.rsqrt((embedding**2).sum(axis=-1, keepdims=True) + 1e-12)
 
+    @jax.jit
     def weigh(
         self,
         sequences: Float[Array, "num_reads length 4"],

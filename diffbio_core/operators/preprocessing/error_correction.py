@@ -74,6 +74,7 @@ class SoftErrorCorrection(TemperatureOperator):
         small = jax.nn.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")
         self.output_layer = nnx.Linear(dims[-1], 4, kernel_init=small, rngs=rngs)
 
+    @jax.jit
     def correct(
         self, sequences: Float[Array, "*batch length 4"], quality: Float[Array, "*batch length"]
     ) -> tuple[Float[Array, "*batch length 4"], Float[Array, "*batch"]]:

@@ -21,7 +21,7 @@ _GROUPS = 5
 PILEUP_CHANNELS = _GROUPS * _CELL_CHANNELS + 8
 """Channels of the pileup: five groups of reads, the reference and the allele."""
 
-SUMMARY_CHANNELS = 3 * _GROUPS + 10
+SUMMARY_CHANNELS = 3 * _GROUPS + 12
 """Channels of the summary."""
 
 
@@ -79,16 +79,15 @@ class AllelePileup(OperatorModule):
                 count / depth,
                 weighed / depth,
                 mapping / jnp.maximum(count, 1) / 60,
-                _allele_scalars(data["length"], data["tract"], depth, kind),
+                _allele_scalars(data, depth, kind),
                 _genotype_evidence(weighed[0] + weighed[1], weighed[2] + weighed[3]),
             ]
         )
         return {**data, "allele_pileup": pileup, "allele_summary": summary}, state, metadata
 
 
-def _allele_scalars(length: Array, tract: Array, depth: Array, kind: Any) -> Float[Array, "7"]:
-    length = length.astype(kind)
-    tract = tract.astype(kind)
+def _allele_scalars(data: PyTree, depth: Array, kind: Any) -> Float[Array, "9"]:
+    length, tract, crowd, rival = (data[name].astype(kind) for name in ("length", "tract", "crowd", "rival"))
     size = jnp.abs(length)
     return jnp.stack(
         [
@@ -99,6 +98,8 @@ def _allele_scalars(length: Array, tract: Array, depth: Array, kind: Any) -> Flo
             jnp.log1p(size) / 3,
             jnp.log1p(tract) / 3,
             jnp.minimum(tract / jnp.maximum(size, 1), 20) / 10,
+            jnp.log1p(crowd) / 2,
+            jnp.minimum(rival / depth, 1),
         ]
     )
 

@@ -14,7 +14,7 @@ _CHUNK_BASES = 1 << 17
 """Bases added at once: their products, 2 MB in float32, stay in the cache, and XLA fuses nothing beyond the chunk."""
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
+@functools.partial(jax.jit, static_argnames="reference_length")
 def sum_bases(
     reads: Float[Array, "num_reads read_length 4"],
     weights: Float[Array, "num_reads read_length"],
@@ -32,22 +32,10 @@ def sum_bases(
     Returns:
         Sums per column.
     """
-    return _on_reference(_add_products, (reads, weights), positions, reference_length)
+    return _sum_products(reads, weights, positions, reference_length)
 
 
-@functools.partial(sum_bases.defjvp, symbolic_zeros=True)
-def _sum_bases_jvp(reference_length, primals, tangents):
-    reads, weights, positions = primals
-    by_read, by_weight, _ = tangents
-    tangent = jnp.zeros((reference_length, reads.shape[-1]), reads.dtype)
-    if not isinstance(by_read, SymbolicZero):
-        tangent += _plain(_add_products, (by_read, weights), positions, reference_length)
-    if not isinstance(by_weight, SymbolicZero):
-        tangent += _plain(_add_channels, (reads, by_weight), positions, reference_length)
-    return sum_bases(reads, weights, positions, reference_length), tangent
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+@functools.partial(jax.jit, static_argnames="reference_length")
 def sum_columns(
     values: Float[Array, "num_reads read_length *channels"], positions: Int[Array, " num_reads"], reference_length: int
 ) -> Float[Array, "reference_length *channels"]:
@@ -61,14 +49,36 @@ def sum_columns(
     Returns:
         Sums per column.
     """
+    return _sum_values(values, positions, reference_length)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
+def _sum_products(reads: Array, weights: Array, positions: Array, reference_length: int) -> Array:
+    return _on_reference(_add_products, (reads, weights), positions, reference_length)
+
+
+@functools.partial(_sum_products.defjvp, symbolic_zeros=True)
+def _sum_products_jvp(reference_length, primals, tangents):
+    reads, weights, positions = primals
+    by_read, by_weight, _ = tangents
+    tangent = jnp.zeros((reference_length, reads.shape[-1]), reads.dtype)
+    if not isinstance(by_read, SymbolicZero):
+        tangent += _plain(_add_products, (by_read, weights), positions, reference_length)
+    if not isinstance(by_weight, SymbolicZero):
+        tangent += _plain(_add_channels, (reads, by_weight), positions, reference_length)
+    return _sum_products(reads, weights, positions, reference_length), tangent
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _sum_values(values: Array, positions: Array, reference_length: int) -> Array:
     return _on_reference(_add_windows, (values,), positions, reference_length)
 
 
-@sum_columns.defjvp
-def _sum_columns_jvp(reference_length, primals, tangents):
+@_sum_values.defjvp
+def _sum_values_jvp(reference_length, primals, tangents):
     values, positions = primals
     tangent = _plain(_add_windows, (tangents[0],), positions, reference_length)
-    return sum_columns(values, positions, reference_length), tangent
+    return _sum_values(values, positions, reference_length), tangent
 
 
 def _add_windows(sums: Array, starts: Array, values: Array) -> Array:

@@ -78,6 +78,7 @@ class SoftVariantQualityFilter(TemperatureOperator):
         """Variances of the components."""
         return jnp.exp(self.log_variances[...])
 
+    @jax.jit
     def compute_component_log_probs(
         self, features: Float[Array, "variants n_features"]
     ) -> Float[Array, "variants n_components"]:

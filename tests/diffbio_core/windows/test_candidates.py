@@ -68,9 +68,13 @@ def test_a_changed_base_is_a_candidate(candidates_of):
     assert candidates_of(UNIQUE, *reads_of(UNIQUE, 100, [(10, "M"), (1, "M", new), (10, "M")])) == [(110, 0, new, 0)]
 
 
-def test_one_read_is_not_enough(candidates_of):
-    reads = reads_of(UNIQUE, 100, [(10, "M"), (1, "M", other(UNIQUE[110])), (5, "M"), (2, "D"), (9, "M")], copies=1)
-    assert candidates_of(UNIQUE, *reads) == []
+def test_one_read_is_not_enough_but_for_a_long_indel(candidates_of):
+    def read(deleted):
+        parts = [(10, "M"), (1, "M", other(UNIQUE[110])), (5, "M"), (deleted, "D"), (9, "M")]
+        return reads_of(UNIQUE, 100, parts, copies=1)
+
+    assert candidates_of(UNIQUE, *read(1)) == []
+    assert [candidate[:2] for candidate in candidates_of(UNIQUE, *read(2))] == [(115, -2)]
 
 
 def test_less_than_a_twentieth_of_the_reads_is_not_enough(candidates_of):

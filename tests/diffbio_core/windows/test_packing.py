@@ -19,6 +19,7 @@ from diffbio_core.windows.encoding import (
 )
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_core.windows.packing import pack_shard
+from diffbio_core.windows.planes import MAX_LANES
 from diffbio_core.windows.records import SET_ASIDE
 from diffbio_core.windows.thinning import IntervalReads
 from diffbio_io.alignments import AlignmentReader
@@ -206,6 +207,30 @@ def test_planes_hold_what_samtools_piles_up_in_windows_of_any_length(tmp_path_fa
     for grid in GRIDS:
         with AlignmentReader(bam) as reader:
             assert all_core_cells(pack(reader, reference, grid)) == wanted
+
+
+def test_reads_past_the_last_lane_are_counted(planes_of):
+    # One name for all, and one that thinning keeps.
+    planes = planes_of(*(Sam(100, name="amplicon1") for _ in range(300)))
+    assert planes.num_lanes == MAX_LANES
+    assert planes.read_counts["used"] == np.count_nonzero(planes.plane("base")[0, :, 356] & CODE_MASK != NO_READ)
+    assert planes.read_counts["used"] == MAX_LANES
+    assert planes.read_counts["lane_overflow"] == 44
+
+
+def test_deep_places_are_thinned_alike_in_windows_of_any_length(tmp_path):
+    random = np.random.default_rng(9)
+    reference = random_reference(random, 2500)
+    reads = random_reads(random, reference, 60)
+    for number in range(1500):
+        start = int(random.integers(900, 1400))
+        reads.append(Sam(start, "60M", reference[start : start + 60].upper().replace("R", "N"), name=f"d{number}"))
+    bam = write_bam(tmp_path / "reads.bam", reads, {"c1": 2500})
+    with AlignmentReader(bam) as reader:
+        first, *more = (all_core_cells(pack(reader, reference, grid)) for grid in GRIDS)
+    deepest = max(cells.total() for cells in first.values())
+    assert 120 < deepest <= MAX_LANES
+    assert all(found == first for found in more)
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)

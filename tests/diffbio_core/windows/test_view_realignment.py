@@ -23,8 +23,9 @@ def role_of(tmp_path):
         with AlignmentReader(bam) as reader:
             (planes,) = pack(reader, reference, WindowGrid(512, 256, 1))
         table = planes.candidates
-        (indel,) = np.flatnonzero(table.length != 0)
+        indel = int(np.argmax(np.diff(table.support_start)))
         views = cut_views(planes, np.array([indel], np.int32), 32)
+        assert (views.crowd[0] > 0) == (len(table) > 1)
         quality = views.mapping_quality[0]
         (row,) = np.flatnonzero(quality == 31)
         return (int(views.group[0, row]) - 1) // 2
@@ -101,3 +102,15 @@ def test_another_indel_in_the_same_place_differs(role_of):
     bases = REFERENCE[AT - 60 : AT + 1] + REFERENCE[AT + 4 : AT + 64]
     other = Sam(AT - 60, "61M3D60M", bases, name="read", mapping_quality=31)
     assert role_of(deletion_read, other) == DIFFERS
+
+
+def test_a_view_tells_of_candidates_nearby(tmp_path):
+    changed = REFERENCE[: AT + 21] + "ACGT"["ACGT".index(REFERENCE[AT + 21]) - 1] + REFERENCE[AT + 22 :]
+    snv = [Sam(AT - 10, "60M", changed[AT - 10 : AT + 50], name=name) for name in "cd"]
+    bam = write_bam(tmp_path / "reads.bam", [*map(deletion_read, "abe"), *snv], {"c1": len(REFERENCE)})
+    with AlignmentReader(bam) as reader:
+        (planes,) = pack(reader, REFERENCE, WindowGrid(512, 256, 1))
+    views = cut_views(planes, np.arange(2, dtype=np.int32), 32)
+    assert views.length.tolist() == [-5, 0]
+    assert views.crowd.tolist() == [1, 1]
+    assert views.rival.tolist() == [0, 3]
