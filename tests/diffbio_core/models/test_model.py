@@ -66,7 +66,7 @@ def test_a_parameter_of_another_shape_is_named(pipeline, tmp_path):
 
 
 def test_a_pipeline_that_counts_no_copies_is_refused(tmp_path):
-    with pytest.raises(ModelError, match="takes an AlleleCallingPipeline.*not a VariantCallingPipeline"):
+    with pytest.raises(ModelError, match=r"takes an AlleleCallingPipeline.*not a VariantCallingPipeline"):
         save_model(tmp_path / "model", create_variant_calling_pipeline())
     assert not (tmp_path / "model").exists()
 
