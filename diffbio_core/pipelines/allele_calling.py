@@ -36,6 +36,8 @@ class AlleleCallingPipeline(OperatorModule):
         classifier: Gives logits of 0, 1 and 2 copies.
     """
 
+    config: AlleleCallingConfig
+
     def __init__(self, config: AlleleCallingConfig, *, rngs: nnx.Rngs | None = None, name: str | None = None) -> None:
         super().__init__(config, rngs=rngs, name=name)
         rngs = initialisation_rngs(rngs)

@@ -47,6 +47,8 @@ class AlleleClassifier(OperatorModule):
         head: Logits of 0, 1 and 2 copies.
     """
 
+    config: AlleleClassifierConfig
+
     def __init__(
         self, config: AlleleClassifierConfig, *, rngs: nnx.Rngs | None = None, name: str | None = None
     ) -> None:

@@ -44,6 +44,8 @@ class WindowQualityFilter(OperatorModule):
         mapping_log_temperature: Learnable logarithm of its temperature.
     """
 
+    config: WindowQualityFilterConfig
+
     def __init__(
         self, config: WindowQualityFilterConfig, *, rngs: nnx.Rngs | None = None, name: str | None = None
     ) -> None:
