@@ -1,7 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
@@ -29,6 +29,7 @@ def test_integer_qualities_count_as_their_number():
     )
 
 
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(low=st.floats(0, 60), more=st.floats(0, 40), log_temperature=st.floats(-2, 3))
 def test_a_higher_threshold_keeps_no_more(low, more, log_temperature):
     quality = jnp.arange(0.0, 60.0)
