@@ -1,13 +1,13 @@
 """Train a variant calling pipeline's quality threshold together with its network, and see why it pays.
 
-Run it with `python examples/train_thresholds.py`: in about a minute it prints the held-out loss of a pipeline of which
+Run it with `python examples/train_thresholds.py`: in half a minute it prints the held-out loss of a pipeline of which
 only the network was trained, and of one that also learned where to cut.
 
-The reads come from a sequencer whose qualities promise too much: every second base was misread in two of five cases,
-but is reported with Q20 to Q28, an error of one in a hundred. A threshold of 20, right for honest qualities, lets these
-bases into the pileup, where they look like heterozygous variants. No network can take them out again: a pileup holds
-sums, and in a sum a misread base and a true one are alike. The threshold stands before the sum, and because the pileup
-is differentiable, the loss reaches it.
+The reads come from a sequencer whose qualities promise too much: half of all bases are guesses in two of five cases,
+but are reported with Q20 to Q28, an error of one in a hundred at most. A threshold of 20, right for honest qualities,
+lets these bases into the pileup, where they look like heterozygous variants. No network can take them out again: a
+pileup holds sums, and in a sum a guess and a true base are alike. The threshold stands before the sum, and because the
+pileup is differentiable, the loss reaches it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from diffbio_core.pipelines import VariantCallingPipeline, create_variant_callin
 from diffbio_core.utils.training import create_realistic_training_data, cross_entropy_loss
 
 REFERENCE_LENGTH = 100
+BATCH_SIZE = 32
 THRESHOLD_LEARNING_RATE = 0.2
 """Phred per step, about: a threshold has far to go, in units in which weights have not."""
 
@@ -52,7 +53,7 @@ class Outcome:
 def main(samples: int, steps: int, seed: int) -> dict[str, Outcome]:
     """Train twice from the same start on the same samples; print and return what comes of it."""
     training = degraded_samples(samples, seed)
-    held_out = degraded_samples(max(1, samples // 2), seed + 1)
+    held_out = degraded_samples(max(1, samples // 5), seed + 1)
     outcomes = {}
     for name, learn_threshold in (("network only", False), ("network and threshold", True)):
         pipeline = train(training, steps, learn_threshold)
@@ -69,30 +70,36 @@ def degraded_samples(number: int, seed: int) -> tuple[Arrays, Arrays]:
     data = {key: np.stack([np.asarray(sample[key]) for sample in inputs]) for key in inputs[0]}
     random = np.random.default_rng(seed)
     bad = random.random(data["quality"].shape) < 0.5
-    misread = bad & (random.random(bad.shape) < 0.4)
-    others = np.eye(4, dtype=np.float32)[random.integers(0, 4, bad.shape)]
-    data["reads"] = np.where(misread[..., None], others, data["reads"])
+    guessed = bad & (random.random(bad.shape) < 0.4)
+    guesses = np.eye(4, dtype=np.float32)[random.integers(0, 4, bad.shape)]
+    data["reads"] = np.where(guessed[..., None], guesses, data["reads"])
     data["quality"] = np.where(bad, random.uniform(20, 28, bad.shape), random.uniform(32, 40, bad.shape))
     labels = {"labels": np.stack([np.asarray(target["labels"]) for target in targets])}
     return jax.tree.map(_as_float32, data), jax.tree.map(jnp.asarray, labels)
 
 
 def train(samples: tuple[Arrays, Arrays], steps: int, learn_threshold: bool) -> VariantCallingPipeline:
-    """A pipeline after some steps over all samples."""
+    """A pipeline after some steps over batches of samples."""
     pipeline = create_variant_calling_pipeline(reference_length=REFERENCE_LENGTH, apply_pileup_softmax=False)
     graph, parameters = nnx.split(pipeline)
     optimizer = optimizer_of(learn_threshold)
     state = optimizer.init(parameters)
 
     @jax.jit
-    def step(parameters: Any, state: Any) -> tuple[Any, Any]:
-        gradient = jax.grad(lambda parameters: loss_of(nnx.merge(graph, parameters), *samples))(parameters)
+    def step(parameters: Any, state: Any, batch: tuple[Arrays, Arrays]) -> tuple[Any, Any]:
+        gradient = jax.grad(lambda parameters: loss_of(nnx.merge(graph, parameters), *batch))(parameters)
         change, state = optimizer.update(gradient, state, parameters)
         return optax.apply_updates(parameters, change), state
 
-    for _ in range(steps):
-        parameters, state = step(parameters, state)
+    for number in range(steps):
+        parameters, state = step(parameters, state, batch_of(samples, number))
     return nnx.merge(graph, parameters)
+
+
+def batch_of(samples: tuple[Arrays, Arrays], number: int) -> tuple[Arrays, Arrays]:
+    """A batch by its number; behind the last sample comes the first again."""
+    which = np.arange(number * BATCH_SIZE, (number + 1) * BATCH_SIZE) % len(samples[1]["labels"])
+    return jax.tree.map(lambda array: array[which], samples)
 
 
 def optimizer_of(learn_threshold: bool) -> optax.GradientTransformation:
@@ -146,7 +153,7 @@ def _as_float32(array: np.ndarray) -> jax.Array:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=200, help="samples to train on")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--samples", type=int, default=1500, help="samples to train on")
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
     main(**vars(parser.parse_args()))

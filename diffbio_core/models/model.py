@@ -84,12 +84,23 @@ def save_model(path: str | os.PathLike[str], pipeline: Any, **card: Any) -> None
 
     Args:
         path: The folder; made if absent.
-        pipeline: An ``AlleleCallingPipeline``.
+        pipeline: An ``AlleleCallingPipeline``, from whatever trained it.
         card: What else its card should tell: training data, command, metrics.
+
+    Raises:
+        ModelError: Another pipeline: one that classifies positions says nothing of an allele's copies, which a
+            genotype is made of.
     """
     from flax import nnx
     from safetensors.numpy import save_file
 
+    from diffbio_core.pipelines.allele_calling import AlleleCallingPipeline
+
+    if not isinstance(pipeline, AlleleCallingPipeline):
+        raise ModelError(
+            f"diffbio call takes an AlleleCallingPipeline, which counts an allele's copies, not a "
+            f"{type(pipeline).__name__}; save_checkpoint keeps other pipelines"
+        )
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {

@@ -163,9 +163,11 @@ class EnhancedVariantCallingPipeline(OperatorModule):
         length = self.config.reference_length
         reads, positions, quality = data["reads"], data["positions"], data["quality"]
         mask, reference = data.get("read_mask"), reference_one_hot(data, length)
-        kept = None if self.quality_filter is None else self.quality_filter.retention(quality)
-        piled = self.pileup.compute_pileup(reads, positions, quality, length, mask, retention=kept)
-        filtered = reads if kept is None else reads * kept[..., None]
+        threshold, filtered = None, reads
+        if self.quality_filter is not None:
+            threshold = self.quality_filter.threshold[...]
+            filtered = reads * self.quality_filter.retention(quality)[..., None]
+        piled = self.pileup.compute_pileup(reads, positions, quality, length, mask, threshold)
         height = self.cnn_classifier.config.input_height
         image = read_image(filtered, positions, quality, height, length, data.get("strand"), mask)
         logits = self.cnn_classifier.classify_columns(image, reference, random_params)

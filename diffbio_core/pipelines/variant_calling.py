@@ -134,16 +134,15 @@ class VariantCallingPipeline(OperatorModule):
         """
         check_reads("variant calling pipeline", data)
         reference = reference_one_hot(data, self.config.reference_length)
-        kept = self.quality_filter.retention(data["quality"])
         piled = self.pileup.compute_pileup(
             data["reads"],
             data["positions"],
             data["quality"],
             self.config.reference_length,
             data.get("read_mask"),
-            retention=kept,
+            threshold=self.quality_filter.threshold[...],
         )
-        filtered = data["reads"] * kept[..., None]
+        filtered = data["reads"] * self.quality_filter.retention(data["quality"])[..., None]
         if isinstance(self.classifier, CNNVariantClassifier):
             seen = read_image(
                 filtered,

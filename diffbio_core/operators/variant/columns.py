@@ -10,6 +10,8 @@ from jax.custom_batching import custom_vmap
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float, Int
 
+from diffbio_core.operators.soft_quality import soft_retention
+
 _CHUNK_BASES = 1 << 17
 """Bases added at once: their products, 2 MB in float32, stay in the cache, and XLA fuses nothing beyond the chunk."""
 
@@ -33,6 +35,34 @@ def sum_bases(
         Sums per column.
     """
     return _sum_products(reads, weights, positions, reference_length)
+
+
+@functools.partial(jax.jit, static_argnames="reference_length")
+def sum_filtered_bases(
+    reads: Float[Array, "num_reads read_length 4"],
+    weights: Float[Array, "num_reads read_length"],
+    quality: Float[Array, "num_reads read_length"],
+    threshold: Float[Array, ""],
+    positions: Int[Array, " num_reads"],
+    reference_length: int,
+) -> Float[Array, "reference_length 4"]:
+    """Sum base x weight x sigmoid(quality - threshold) over the reference columns on which the reads lie.
+
+    The same as `sum_bases` of filtered reads, but with a gradient to the threshold that costs one more sum: a single
+    number moves all weights, so that forward mode is cheaper than going back to every base.
+
+    Args:
+        reads: One-hot or soft bases.
+        weights: Weight of each base.
+        quality: Phred qualities.
+        threshold: Phred quality at which half of a base is kept.
+        positions: Column of each read's first base, 0-based; what lies outside the reference counts nowhere.
+        reference_length: Number of columns.
+
+    Returns:
+        Sums per column.
+    """
+    return _sum_filtered(reads, weights, quality, threshold, positions, reference_length)
 
 
 @functools.partial(jax.jit, static_argnames="reference_length")
@@ -67,6 +97,31 @@ def _sum_products_jvp(reference_length, primals, tangents):
     if not isinstance(by_weight, SymbolicZero):
         tangent += _plain(_add_channels, (reads, by_weight), positions, reference_length)
     return _sum_products(reads, weights, positions, reference_length), tangent
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(5,))
+def _sum_filtered(
+    reads: Array, weights: Array, quality: Array, threshold: Array, positions: Array, reference_length: int
+) -> Array:
+    return _sum_products(reads, weights * soft_retention(quality, threshold), positions, reference_length)
+
+
+@functools.partial(_sum_filtered.defjvp, symbolic_zeros=True)
+def _sum_filtered_jvp(reference_length, primals, tangents):
+    reads, weights, quality, threshold, positions = primals
+    by_read, by_weight, by_quality, by_threshold, _ = tangents
+    kept = soft_retention(quality, threshold)
+    slope = weights * kept * (1 - kept)
+    tangent = jnp.zeros((reference_length, reads.shape[-1]), reads.dtype)
+    if not isinstance(by_read, SymbolicZero):
+        tangent += _plain(_add_products, (by_read, weights * kept), positions, reference_length)
+    if not isinstance(by_weight, SymbolicZero):
+        tangent += _plain(_add_channels, (reads, by_weight * kept), positions, reference_length)
+    if not isinstance(by_quality, SymbolicZero):
+        tangent += _plain(_add_channels, (reads, by_quality * slope), positions, reference_length)
+    if not isinstance(by_threshold, SymbolicZero):
+        tangent -= by_threshold * _sum_products(reads, slope, positions, reference_length)
+    return _sum_products(reads, weights * kept, positions, reference_length), tangent
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))

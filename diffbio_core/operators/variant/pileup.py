@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from diffbio_core.operators.base import TemperatureConfig, TemperatureOperator
 from diffbio_core.operators.validation import check_positions, check_positive, check_quality, check_shapes
-from diffbio_core.operators.variant.columns import sum_bases, sum_columns
+from diffbio_core.operators.variant.columns import sum_bases, sum_columns, sum_filtered_bases
 from diffbio_core.typing import Metadata, PyTree
 
 _NEPERS_PER_PHRED = math.log(10) / 10
@@ -63,7 +63,7 @@ class DifferentiablePileup(TemperatureOperator):
         quality: Float[Array, "num_reads read_length"],
         reference_length: int,
         read_mask: Float[Array, "num_reads read_length"] | None = None,
-        retention: Float[Array, "num_reads read_length"] | None = None,
+        threshold: Float[Array, ""] | None = None,
     ) -> dict[str, Float[Array, "reference_length channels"]]:
         """Pile reads up.
 
@@ -75,7 +75,8 @@ class DifferentiablePileup(TemperatureOperator):
             quality: Phred qualities.
             reference_length: Columns of the pileup.
             read_mask: 1 for a base, 0 for padding; all are bases if None.
-            retention: What a soft filter keeps of each base, as if `reads` had been multiplied by it.
+            threshold: Phred threshold of a soft filter, as if `reads` had been multiplied by
+                sigmoid(quality - threshold); no filter if None.
 
         Returns:
             `pileup` (reference_length, 4); (reference_length, 1) each: `coverage` and `weighted_coverage` if the
@@ -94,9 +95,10 @@ class DifferentiablePileup(TemperatureOperator):
         if read_mask is not None:
             weights = weights * read_mask
         total = sum_columns(weights, positions, reference_length)
-        # Without the barrier XLA computes each weight's exponential again for each of the four bases.
-        kept = jax.lax.optimization_barrier(weights if retention is None else weights * retention)
-        weighted = sum_bases(reads, kept, positions, reference_length)
+        if threshold is None:
+            weighted = sum_bases(reads, weights, positions, reference_length)
+        else:
+            weighted = sum_filtered_bases(reads, weights, quality, threshold, positions, reference_length)
         depth = summed_quality = None
         if self.config.return_coverage or self.config.return_quality:
             present = jnp.ones_like(quality) if read_mask is None else read_mask

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 from diffbio_core.models import FEATURES, ModelError, default_model_path, load_card, load_model, save_model
 from diffbio_core.operators.variant.allele_classifier import AlleleClassifierConfig
 from diffbio_core.operators.variant.allele_pileup import PILEUP_CHANNELS, SUMMARY_CHANNELS
+from diffbio_core.pipelines import create_variant_calling_pipeline
 from diffbio_core.pipelines.allele_calling import AlleleCallingConfig, AlleleCallingPipeline
 from diffbio_core.windows.views import FLANK
 
@@ -62,6 +63,12 @@ def test_a_parameter_of_another_shape_is_named(pipeline, tmp_path):
     (tmp_path / "card.json").write_text(json.dumps(card))
     with pytest.raises(ModelError, match=r"parameter classifier\.\w+\.\w+ has shape .* expected"):
         load_model(tmp_path)
+
+
+def test_a_pipeline_that_counts_no_copies_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"takes an AlleleCallingPipeline.*not a VariantCallingPipeline"):
+        save_model(tmp_path / "model", create_variant_calling_pipeline())
+    assert not (tmp_path / "model").exists()
 
 
 def test_the_card_of_the_shipped_model_is_that_of_this_version():

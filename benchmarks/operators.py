@@ -1,0 +1,239 @@
+"""Speed of every operator and pipeline, forward and backward, beside the public library that the documents describe.
+
+Run it with `python benchmarks/operators.py [--large] [--only NAME ...] [--repeats N]`. Times are medians of warm, compiled
+calls (the minimum in brackets), in milliseconds; throughput is in million bases of reads per second of the median. What
+the public library takes was measured on two cores. `--large` adds 100 times the reads over 100 times the reference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from diffbio_core.operators import DifferentiableQualityFilter, QualityFilterConfig
+from diffbio_core.operators.mapping import NeuralReadMapper, NeuralReadMapperConfig
+from diffbio_core.operators.preprocessing import (
+    AdapterRemovalConfig,
+    DifferentiableDuplicateWeighting,
+    DuplicateWeightingConfig,
+    ErrorCorrectionConfig,
+    SoftAdapterRemoval,
+    SoftErrorCorrection,
+)
+from diffbio_core.operators.variant import (
+    DifferentiablePileup,
+    PileupConfig,
+    SoftVariantQualityFilter,
+    VariantClassifier,
+    VariantClassifierConfig,
+    VariantQualityFilterConfig,
+)
+from diffbio_core.pipelines import (
+    create_cnn_variant_pipeline,
+    create_preprocessing_pipeline,
+    create_variant_calling_pipeline,
+)
+
+READ_LENGTH = 100
+SIZES = [(300, 1_000), (3_000, 10_000)]
+LARGE = 100
+
+PUBLIC_MS = {
+    ("pileup", 3_000, "forward"): 2.4,
+    ("variant calling", 3_000, "forward"): 3.8,
+    ("variant calling", 3_000, "gradient"): 9.8,
+    ("preprocessing", 500, "forward"): 10.9,
+    ("mapper", 32, "forward"): 207.0,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One operator at one size: `run(operator, data)` gives an array to sum."""
+
+    name: str
+    num_reads: int
+    reference_length: int
+    operator: nnx.Module
+    data: dict[str, jax.Array]
+    run: Callable[[Any, dict[str, jax.Array]], jax.Array]
+    num_bases: int
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--large", action="store_true", help="add 100 times the size (needs 8 GB)")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="operators to run")
+    parser.add_argument("--repeats", type=int, default=30)
+    arguments = parser.parse_args()
+
+    sizes = SIZES + [(LARGE * reads, LARGE * length) for reads, length in SIZES] * arguments.large
+    print(f"{jax.devices()[0].device_kind}, JAX {jax.__version__}; import: {import_ratio():.2f} x jax, flax and optax")
+    print(
+        f"{'operator':<22}{'reads':>8}{'bp':>9}  {'':<9}{'ms':>9}  {'(min)':>9}{'Mbase/s':>9}{'public ms':>11}{'times':>7}"
+    )
+    for case in cases(sizes):
+        if arguments.only and case.name not in arguments.only:
+            continue
+        for direction, function in (("forward", forward(case)), ("gradient", gradient(case))):
+            print_line(case, direction, measure(function, case, arguments.repeats))
+
+
+def cases(sizes: list[tuple[int, int]]) -> Iterator[Case]:
+    """Every operator at every size, and the sizes that the public library was measured at."""
+    for num_reads, length in sizes:
+        yield from cases_of_reads(num_reads, length)
+    reads = simulated_reads(500, 1_000)
+    yield Case("preprocessing", 500, 0, create_preprocessing_pipeline(READ_LENGTH), reads, preprocessed, 50_000)
+    yield mapper_case()
+
+
+def cases_of_reads(num_reads: int, length: int) -> Iterator[Case]:
+    """What takes reads over a reference."""
+    data = simulated_reads(num_reads, length)
+    rngs = nnx.Rngs(0)
+    case = functools.partial(Case, num_reads=num_reads, reference_length=length, num_bases=num_reads * READ_LENGTH)
+
+    yield case(
+        "quality filter",
+        operator=DifferentiableQualityFilter(QualityFilterConfig()),
+        data=data,
+        run=lambda operator, data: data["reads"] * operator.retention(data["quality"])[..., None],
+    )
+    yield case(
+        "adapter removal",
+        operator=SoftAdapterRemoval(AdapterRemovalConfig()),
+        data=data,
+        run=lambda operator, data: operator.trim(data["reads"])[0],
+    )
+    yield case(
+        "duplicate weighting",
+        operator=DifferentiableDuplicateWeighting(DuplicateWeightingConfig()),
+        data=data,
+        run=lambda operator, data: operator.weigh(data["reads"], data["quality"])[0],
+    )
+    yield case(
+        "error correction",
+        operator=SoftErrorCorrection(ErrorCorrectionConfig(), rngs=rngs),
+        data=data,
+        run=lambda operator, data: operator.correct(data["reads"], data["quality"])[0],
+    )
+    yield case(
+        "pileup",
+        operator=DifferentiablePileup(PileupConfig(reference_length=length, learnable_temperature=True)),
+        data=data,
+        run=applied("pileup"),
+    )
+    columns = {"pileup": jax.nn.softmax(jax.random.normal(jax.random.key(1), (length, 4)))}
+    yield case(
+        "classifier",
+        operator=VariantClassifier(VariantClassifierConfig(input_window=11), rngs=rngs),
+        data=columns,
+        run=lambda operator, data: operator.classify_columns(data["pileup"]),
+    )
+    yield case(
+        "recalibration",
+        operator=SoftVariantQualityFilter(VariantQualityFilterConfig(), rngs=rngs),
+        data={"variant_features": columns["pileup"]},
+        run=applied("filter_weights"),
+    )
+    yield case(
+        "variant calling", operator=create_variant_calling_pipeline(length), data=data, run=applied("probabilities")
+    )
+    if length <= SIZES[-1][1]:
+        yield case(
+            "with read images", operator=create_cnn_variant_pipeline(length), data=data, run=applied("probabilities")
+        )
+    yield case("preprocessing", operator=create_preprocessing_pipeline(READ_LENGTH), data=data, run=preprocessed)
+
+
+def mapper_case() -> Case:
+    """32 reads of 150 against references of 500."""
+    reference = jax.nn.one_hot(jax.random.randint(jax.random.key(0), (32, 500), 0, 4), 4)
+    mapper = NeuralReadMapper(NeuralReadMapperConfig(), rngs=nnx.Rngs(0))
+    data = {"read": reference[:, 100:250], "reference": reference}
+    return Case("mapper", 32, 500, mapper, data, applied("position_probs"), 32 * 150)
+
+
+def simulated_reads(num_reads: int, length: int) -> dict[str, jax.Array]:
+    """Random reads at random starts."""
+    generator = np.random.default_rng(0)
+    bases = generator.integers(0, 4, (num_reads, READ_LENGTH), dtype=np.int8)
+    return {
+        "reads": jax.nn.one_hot(bases, 4),
+        "positions": jnp.asarray(generator.integers(0, length - READ_LENGTH, num_reads, dtype=np.int32)),
+        "quality": jnp.asarray(generator.uniform(10, 40, bases.shape).astype(np.float32)),
+    }
+
+
+def applied(output: str) -> Callable[[Any, dict[str, jax.Array]], jax.Array]:
+    """One output of an operator's `apply`."""
+    return lambda operator, data: operator.apply(data, {}, None)[0][output]
+
+
+preprocessed = applied("preprocessed_reads")
+
+
+def forward(case: Case) -> Callable[..., Any]:
+    """The operator, compiled."""
+    return jax.jit(case.run)
+
+
+def gradient(case: Case) -> Callable[..., Any]:
+    """Gradients of all parameters, compiled; the loss weighs outputs unevenly, so that none cancel."""
+
+    def loss(operator: Any, data: dict[str, jax.Array]) -> jax.Array:
+        output = case.run(operator, data)
+        return (output * jnp.linspace(0, 1, output.shape[-1])).sum()
+
+    return jax.jit(lambda operator, data: nnx.state(jax.grad(loss)(operator, data), nnx.Param))
+
+
+def measure(function: Callable[..., Any], case: Case, repeats: int) -> list[float]:
+    """Milliseconds of each warm call; at most ten seconds of them, at least three."""
+    jax.block_until_ready(function(case.operator, case.data))
+    times: list[float] = []
+    while len(times) < repeats and (sum(times) < 10_000 or len(times) < 3):
+        start = time.perf_counter()
+        jax.block_until_ready(function(case.operator, case.data))
+        times.append(1e3 * (time.perf_counter() - start))
+    return times
+
+
+def print_line(case: Case, direction: str, times: list[float]) -> None:
+    """One line of the table."""
+    median = float(np.median(times))
+    public = PUBLIC_MS.get((case.name, case.num_reads, direction))
+    compared = f"{public:>11.1f}{public / median:>7.1f}" if public else ""
+    print(
+        f"{case.name:<22}{case.num_reads:>8}{case.reference_length:>9}  {direction:<9}{median:>9.2f}  "
+        f"({min(times):>7.2f}){case.num_bases / 1e3 / median:>9.1f}{compared}",
+        flush=True,
+    )
+
+
+def import_ratio(repeats: int = 5) -> float:
+    """How long importing the pipelines takes, against importing jax, flax.nnx and optax alone."""
+
+    def seconds(statement: str) -> float:
+        code = f"import time; start = time.perf_counter(); {statement}; print(time.perf_counter() - start)"
+        runs = (subprocess.run([sys.executable, "-c", code], capture_output=True, check=True) for _ in range(repeats))
+        return min(float(run.stdout) for run in runs)
+
+    return seconds("import diffbio_core.pipelines") / seconds("import jax, optax; from flax import nnx")
+
+
+if __name__ == "__main__":
+    main()
