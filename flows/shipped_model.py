@@ -23,12 +23,13 @@ from diffbio_core.pipelines.allele_calling import AlleleCallingConfig
 from diffbio_core.training.allele_training import AlleleTrainingConfig, Progress, train_alleles
 from diffbio_flows.training_views import Dataset, LabelledViews, labelled_views
 
-
-SOURCES = """\
-Simulated reads only: fresh variants on the first 10 Mb of GRCh38 chr20 and chr21, reads drawn by this project's \
-simulator (own_*, aligned with minimap2) and by ART (art_*, aligned with bwa). No variant of HG001, HG002 or NA12878 was \
-trained on. The simulator's error model was shaped by aggregate error figures and lists of artefact columns of the real \
-NA12878 and HG002 reads that the README's table is measured with, their truth used only to leave variants out."""
+SOURCES = (
+    "Simulated reads only: fresh variants on the first 10 Mb of GRCh38 chr20 and chr21, reads drawn by this project's "
+    "simulator (own_*, aligned with minimap2) and by ART (art_*, aligned with bwa). No variant of HG001, HG002 or "
+    "NA12878 was trained on. The simulator's error model was shaped by aggregate error figures and lists of artefact "
+    "columns of the real NA12878 and HG002 reads that the README's table is measured with; their truth was used only "
+    "to leave variants out."
+)
 
 
 @click.command(help="Make the model that the package ships, from datasets with a known truth.")
