@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jax import Device
 from jaxtyping import Array, Float, Int
 
 from diffbio_core.checkpoints import load_checkpoint, save_checkpoint
@@ -255,7 +254,7 @@ def data_iterator(
         yield _stacked(inputs[start:stop]), _stacked(targets[start:stop])
 
 
-def replicate(pipeline: OperatorModule, devices: Sequence[Device] | None = None) -> OperatorModule:
+def replicate(pipeline: OperatorModule, devices: Sequence[Any] | None = None) -> OperatorModule:
     """A copy of a pipeline whose arrays lie on every device.
 
     Args:
@@ -265,7 +264,7 @@ def replicate(pipeline: OperatorModule, devices: Sequence[Device] | None = None)
     return jax.device_put(pipeline, jax.NamedSharding(_mesh(devices), jax.P()))
 
 
-def shard_batch(batch: Any, devices: Sequence[Device] | None = None) -> Any:
+def shard_batch(batch: Any, devices: Sequence[Any] | None = None) -> Any:
     """Spread the samples of a batch over devices, so that `jax.jit` computes each part where it lies.
 
     Args:
@@ -298,6 +297,6 @@ def _stacked(samples: Sequence[Sample]) -> Sample:
     return Batch([Element(data=sample) for sample in samples]).data
 
 
-def _mesh(devices: Sequence[Device] | None) -> jax.sharding.Mesh:
+def _mesh(devices: Sequence[Any] | None) -> jax.sharding.Mesh:
     devices = jax.local_devices() if devices is None else list(devices)
     return jax.make_mesh((len(devices),), ("batch",), axis_types=(jax.sharding.AxisType.Auto,), devices=devices)
