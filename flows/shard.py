@@ -24,7 +24,7 @@ from diffbio_io.vcf import vcf_line
 MIN_QUAL = 1.0
 """QUAL under which a site is not listed."""
 
-PASS_QUAL = 8.0
+PASS_QUAL = 6.0
 """QUAL under which a site is listed with the filter LowQual."""
 
 # One shard at a time runs in a worker's process, so its planes can share memory with the next one's.
