@@ -1,8 +1,9 @@
 """Speed of every operator and pipeline, forward and backward, beside the public library that the documents describe.
 
-Run it with `python benchmarks/operators.py [--large] [--only NAME ...] [--repeats N]`. Times are medians of warm, compiled
-calls (the minimum in brackets), in milliseconds; throughput is in million bases of reads per second of the median. What
-the public library takes was measured on two cores. `--large` adds 100 times the reads over 100 times the reference.
+Run it with `python benchmarks/operators.py [--large] [--only NAME ...] [--repeats N]`. Times are medians of warm,
+compiled calls (the minimum in brackets), in milliseconds; throughput is in million bases of reads per second of the
+median. What the public library takes was measured on two cores. `--large` adds 100 times the reads over 100 times the
+reference.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ def main() -> None:
     sizes = SIZES + [(LARGE * reads, LARGE * length) for reads, length in SIZES] * arguments.large
     print(f"{jax.devices()[0].device_kind}, JAX {jax.__version__}; import: {import_ratio():.2f} x jax, flax and optax")
     print(
-        f"{'operator':<22}{'reads':>8}{'bp':>9}  {'':<9}{'ms':>9}  {'(min)':>9}{'Mbase/s':>9}{'public ms':>11}{'times':>7}"
+        f"{'operator':<22}{'reads':>8}{'bp':>9}  {'':<9}{'ms':>9}  {'(min)':>9}"
+        f"{'Mbase/s':>9}{'public ms':>11}{'times':>7}"
     )
     for case in cases(sizes):
         if arguments.only and case.name not in arguments.only:
