@@ -2,7 +2,8 @@
 
 Run it with `python benchmarks/operators.py [--large] [--only NAME ...] [--repeats N]`. Times are medians of warm,
 compiled calls (the minimum in brackets), in milliseconds; throughput is in million bases of reads per second of the
-median. What the public library takes was measured on two cores. `--large` adds 100 times the reads over 100 times the reference.
+median. What the public library takes was measured on two cores. `--large` adds 100 times the reads over 100 times the
+reference.
 """
 
 from __future__ import annotations

@@ -206,7 +206,8 @@ class NeuralReadMapper(TemperatureOperator):
             return self._score(one["read"], one.get("reference", reference_tokens), one.get("key"))
 
         if jax.default_backend() == "cpu":
-            return jax.lax.map(score, each, batch_size=_READS_AT_ONCE)
+            # Backwards, attention is computed again: to keep that of all reads takes longer than that.
+            return jax.lax.map(jax.checkpoint(score), each, batch_size=_READS_AT_ONCE)
         return jax.vmap(score)(each)
 
     def _encode(self, sequence: Array) -> Array:

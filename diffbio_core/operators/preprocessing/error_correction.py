@@ -88,7 +88,9 @@ class SoftErrorCorrection(TemperatureOperator):
             Distribution of each base, and the mean over bases of its largest probability.
         """
         if sequences.ndim == 3 and jax.default_backend() == "cpu":
-            return jax.lax.map(lambda read: self._correct(*read), (sequences, quality), batch_size=_READS_AT_ONCE)
+            # Backwards, hidden values are computed again: to keep those of all reads takes longer than that.
+            correct_one = jax.checkpoint(lambda read: self._correct(*read))
+            return jax.lax.map(correct_one, (sequences, quality), batch_size=_READS_AT_ONCE)
         return self._correct(sequences, quality)
 
     def apply(
