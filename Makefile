@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --no-cache-dir --disable-pip-version-check
 
 .PHONY: install demo test lint clean
 
@@ -14,18 +15,20 @@ lint: $(VENV)/.linted
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/pyright
+	@mkdir -p .links && ln -sfn ../io .links/diffbio_io && ln -sfn ../cluster .links/diffbio_cluster && ln -sfn ../flows .links/diffbio_flows
+	$(BIN)/pyright --pythonpath $(BIN)/python
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) .links demo
 
 $(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; \
+	(3, 11) <= v <= (3, 13) or sys.exit("diffbio needs Python 3.11 to 3.13, got %d.%d: run make PYTHON=python3.12" % v)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --no-cache-dir -e .
+	$(PIP) -e .
 	touch $@
 $(VENV)/.tested: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --no-cache-dir -e '.[test]'
+	$(PIP) -e '.[test]'
 	touch $@
 $(VENV)/.linted: $(VENV)/.tested
-	$(BIN)/python -m pip install --quiet --no-cache-dir -e '.[dev]'
+	$(PIP) -e '.[dev]'
 	touch $@

@@ -2,3 +2,5 @@
 
 Arrays in, arrays out: nothing here opens a file, starts a process or reads a clock.
 """
+
+__version__ = "0.1.0"

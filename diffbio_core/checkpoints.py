@@ -111,5 +111,5 @@ def _variables(module: nnx.Module) -> dict[str, jax.Array]:
 
 def _description(module: nnx.Module) -> dict[str, Any]:
     config = getattr(module, "config", None)
-    fields = dataclasses.asdict(config) if dataclasses.is_dataclass(config) else {}
+    fields = dataclasses.asdict(config) if dataclasses.is_dataclass(config) and not isinstance(config, type) else {}
     return {"class": type(module).__name__, "config": fields}

@@ -99,7 +99,7 @@ class Batch:
         batch = cls.__new__(cls)
         batch.data = dict(data)
         batch.state = {} if state is None else state
-        size = next(iter(sizes.values()))
+        size = next(size for size in sizes.values() if size is not None)
         batch.metadata = (None,) * size if metadata is None else tuple(metadata)
         if len(batch.metadata) != size:
             raise ValueError(f"metadata has {len(batch.metadata)} entries for {size} samples")

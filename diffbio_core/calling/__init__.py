@@ -1,0 +1,1 @@
+"""Calling: the call stage, genotyping, and what a called site is."""

@@ -98,8 +98,9 @@ class OperatorModule(nnx.Module):
         self._check_values(batch.data)
         data, state = _apply_batch(self, batch.data, batch.state)
         for _, module in nnx.iter_modules(self):
-            if hasattr(module, "advance") and not module.deterministic:
-                module.advance()
+            advance = getattr(module, "advance", None)
+            if advance is not None and not getattr(module, "deterministic", True):
+                advance()
         return Batch.from_parts(data, state, batch.metadata)
 
     def __call__(self, batch: Batch) -> Batch:

@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
 from diffbio_core.constants import DEFAULT_QUALITY_THRESHOLD
 from diffbio_core.operators.base import OperatorConfig, OperatorModule, scalar
+from diffbio_core.operators.soft_quality import soft_retention
 from diffbio_core.operators.validation import check_quality, check_shapes
 from diffbio_core.typing import Metadata, PyTree
 
@@ -48,7 +48,7 @@ class DifferentiableQualityFilter(OperatorModule):
 
     def retention(self, quality: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """Weight in [0, 1] of each base, by its Phred quality."""
-        return jax.nn.sigmoid(quality - self.threshold[...])
+        return soft_retention(quality, self.threshold[...])
 
     def apply(
         self,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from diffbio_core.typing import PADDED_POSITION
 
@@ -105,9 +105,9 @@ def check_fraction(owner: str, **fractions: float) -> None:
 
 def concrete(array: Any) -> np.ndarray | None:
     """The values of an array, or None while it is being traced."""
-    return None if isinstance(array, jax.core.Tracer) else np.asarray(array)
+    return None if isinstance(array, Tracer) else np.asarray(array)
 
 
 def _axes(axes: tuple[str | int, ...], sizes: Mapping[str, int]) -> str:
-    named = [f"{axis}={sizes[axis]}" if axis in sizes else str(axis) for axis in axes]
+    named = [f"{axis}={sizes[axis]}" if isinstance(axis, str) and axis in sizes else str(axis) for axis in axes]
     return f"({', '.join(named)}{',' if len(named) == 1 else ''})"

@@ -1,5 +1,6 @@
 """Operators chained into one differentiable function each."""
 
+from diffbio_core.pipelines.allele_calling import AlleleCallingConfig, AlleleCallingPipeline
 from diffbio_core.pipelines.enhanced_variant_calling import (
     EnhancedVariantCallingPipeline,
     EnhancedVariantCallingPipelineConfig,
@@ -18,6 +19,8 @@ from diffbio_core.pipelines.variant_calling import (
 )
 
 __all__ = [
+    "AlleleCallingConfig",
+    "AlleleCallingPipeline",
     "EnhancedVariantCallingPipeline",
     "EnhancedVariantCallingPipelineConfig",
     "PreprocessingPipeline",

@@ -1,0 +1,1 @@
+"""Simulated individuals and sequencing: variants, haplotypes, and reads with the errors that real ones have."""

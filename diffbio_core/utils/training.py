@@ -254,7 +254,7 @@ def data_iterator(
         yield _stacked(inputs[start:stop]), _stacked(targets[start:stop])
 
 
-def replicate(pipeline: OperatorModule, devices: Sequence[jax.Device] | None = None) -> OperatorModule:
+def replicate(pipeline: OperatorModule, devices: Sequence[Any] | None = None) -> OperatorModule:
     """A copy of a pipeline whose arrays lie on every device.
 
     Args:
@@ -264,7 +264,7 @@ def replicate(pipeline: OperatorModule, devices: Sequence[jax.Device] | None = N
     return jax.device_put(pipeline, jax.NamedSharding(_mesh(devices), jax.P()))
 
 
-def shard_batch(batch: Any, devices: Sequence[jax.Device] | None = None) -> Any:
+def shard_batch(batch: Any, devices: Sequence[Any] | None = None) -> Any:
     """Spread the samples of a batch over devices, so that `jax.jit` computes each part where it lies.
 
     Args:
@@ -289,7 +289,7 @@ def _predict(pipeline: OperatorModule, inputs: Sample, key: Array) -> Any:
     return jax.vmap(lambda sample, key: pipeline.apply(sample, {}, None, key)[0])(inputs, keys)
 
 
-_STACKED_RANKS = {"reads": 4, "sequence": 3, "read": 4, "pileup_window": 3, "variant_features": 3}
+_STACKED_RANKS = {"reads": 4, "symbol": 3, "sequence": 3, "read": 4, "pileup_window": 3, "variant_features": 3}
 """Number of axes that tells stacked samples from one sample, by key."""
 
 
@@ -297,6 +297,6 @@ def _stacked(samples: Sequence[Sample]) -> Sample:
     return Batch([Element(data=sample) for sample in samples]).data
 
 
-def _mesh(devices: Sequence[jax.Device] | None) -> jax.sharding.Mesh:
+def _mesh(devices: Sequence[Any] | None) -> jax.sharding.Mesh:
     devices = jax.local_devices() if devices is None else list(devices)
     return jax.make_mesh((len(devices),), ("batch",), axis_types=(jax.sharding.AxisType.Auto,), devices=devices)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+MIN_HALO = 192
+"""Positions (bp) past a window's core that its candidates and their views may look at, so the least halo."""
+
 
 @dataclass(frozen=True, order=True)
 class Shard:
@@ -39,11 +42,12 @@ class WindowGrid:
 
     Attributes:
         reference_length: Core positions of a window (bp).
-        halo: Positions added on both sides of a window (bp); shorter than a window, so that only neighbours share any.
+        halo: Positions added on both sides of a window (bp): at least ``MIN_HALO``, and no longer than a window, so
+            that only neighbours share any.
         windows_per_shard: Windows in a shard.
 
     Raises:
-        ValueError: A length is not positive, or the halo is negative or longer than a window.
+        ValueError: A length is not positive, or the halo is shorter than ``MIN_HALO`` or longer than a window.
     """
 
     reference_length: int = 4096
@@ -53,8 +57,10 @@ class WindowGrid:
     def __post_init__(self) -> None:
         if self.reference_length <= 0:
             raise ValueError(f"reference_length must be positive, got {self.reference_length}")
-        if not 0 <= self.halo <= self.reference_length:
-            raise ValueError(f"halo must lie between 0 and reference_length ({self.reference_length}), got {self.halo}")
+        if not MIN_HALO <= self.halo <= self.reference_length:
+            raise ValueError(
+                f"halo must lie between {MIN_HALO} and reference_length ({self.reference_length}), got {self.halo}"
+            )
         if self.windows_per_shard <= 0:
             raise ValueError(f"windows_per_shard must be positive, got {self.windows_per_shard}")
 

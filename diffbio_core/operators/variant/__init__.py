@@ -2,6 +2,7 @@
 
 from diffbio_core.operators.variant.classifier import VariantClassifier, VariantClassifierConfig
 from diffbio_core.operators.variant.cnn_classifier import CNNVariantClassifier, CNNVariantClassifierConfig
+from diffbio_core.operators.variant.lane_pileup import LanePileup
 from diffbio_core.operators.variant.pileup import DifferentiablePileup, PileupConfig
 from diffbio_core.operators.variant.quality_recalibration import SoftVariantQualityFilter, VariantQualityFilterConfig
 
@@ -9,6 +10,7 @@ __all__ = [
     "CNNVariantClassifier",
     "CNNVariantClassifierConfig",
     "DifferentiablePileup",
+    "LanePileup",
     "PileupConfig",
     "SoftVariantQualityFilter",
     "VariantClassifier",

@@ -178,6 +178,7 @@ def sliding_windows(columns: Float[Array, "length channels"], width: int) -> Flo
 
 
 def _dense(layer: nnx.Linear, values: Float[Array, "inputs n"]) -> Float[Array, "outputs n"]:
+    assert layer.bias is not None
     return layer.kernel[...].T @ values + layer.bias[...][:, None]
 
 

@@ -10,6 +10,8 @@ from jax.custom_batching import custom_vmap
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float, Int
 
+from diffbio_core.operators.soft_quality import soft_retention
+
 _CHUNK_BASES = 1 << 17
 """Bases added at once: their products, 2 MB in float32, stay in the cache, and XLA fuses nothing beyond the chunk."""
 
@@ -101,14 +103,14 @@ def _sum_products_jvp(reference_length, primals, tangents):
 def _sum_filtered(
     reads: Array, weights: Array, quality: Array, threshold: Array, positions: Array, reference_length: int
 ) -> Array:
-    return _sum_products(reads, weights * jax.nn.sigmoid(quality - threshold), positions, reference_length)
+    return _sum_products(reads, weights * soft_retention(quality, threshold), positions, reference_length)
 
 
 @functools.partial(_sum_filtered.defjvp, symbolic_zeros=True)
 def _sum_filtered_jvp(reference_length, primals, tangents):
     reads, weights, quality, threshold, positions = primals
     by_read, by_weight, by_quality, by_threshold, _ = tangents
-    kept = jax.nn.sigmoid(quality - threshold)
+    kept = soft_retention(quality, threshold)
     slope = weights * kept * (1 - kept)
     tangent = jnp.zeros((reference_length, reads.shape[-1]), reads.dtype)
     if not isinstance(by_read, SymbolicZero):

@@ -99,16 +99,34 @@ class DifferentiablePileup(TemperatureOperator):
             weighted = sum_bases(reads, weights, positions, reference_length)
         else:
             weighted = sum_filtered_bases(reads, weights, quality, threshold, positions, reference_length)
-        result = {"pileup": self.distribution(weighted, total)}
+        depth = summed_quality = None
         if self.config.return_coverage or self.config.return_quality:
             present = jnp.ones_like(quality) if read_mask is None else read_mask
             depth = sum_columns(present, positions, reference_length)
-            if self.config.return_coverage:
-                result |= {"coverage": depth[:, None], "weighted_coverage": total[:, None]}
             if self.config.return_quality:
-                result["mean_quality"] = _fraction(sum_columns(quality * present, positions, reference_length), depth)[
-                    :, None
-                ]
+                summed_quality = sum_columns(quality * present, positions, reference_length)
+        return self.results(weighted, total, depth, summed_quality)
+
+    def results(
+        self,
+        weighted: Float[Array, "columns 4"],
+        total: Float[Array, "columns"],
+        depth: Float[Array, "columns"] | None,
+        summed_quality: Float[Array, "columns"] | None,
+    ) -> dict[str, Float[Array, "columns channels"]]:
+        """What `compute_pileup` returns, from sums over the reads of each column.
+
+        Args:
+            weighted: Sum of base x weight.
+            total: Sum of weights.
+            depth: Number of reads; needed if the configuration asks for coverage or quality.
+            summed_quality: Sum of Phred qualities; needed if the configuration asks for quality.
+        """
+        result = {"pileup": self.distribution(weighted, total)}
+        if self.config.return_coverage and depth is not None:
+            result |= {"coverage": depth[:, None], "weighted_coverage": total[:, None]}
+        if self.config.return_quality and depth is not None and summed_quality is not None:
+            result["mean_quality"] = _fraction(summed_quality, depth)[:, None]
         return result
 
     def distribution(

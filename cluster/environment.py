@@ -1,0 +1,40 @@
+"""What a worker's environment holds before it imports JAX."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def worker_environment(inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Variables for a CPU worker that owns one core.
+
+    Each library gets one thread, because the workers already fill the cores; XLA's compiled programs are kept between
+    runs; a variable that the user has set for the cache stays as it is.
+    """
+    flags = inherited.get("XLA_FLAGS", "")
+    if "xla_cpu_multi_thread_eigen" not in flags:
+        flags = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+    environment = {
+        "XLA_FLAGS": flags,
+        # The size of XLA's thread pools, which otherwise follows the machine's cores.
+        "NPROC": "1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "NUMBA_NUM_THREADS": "1",
+        "JAX_PLATFORMS": inherited.get("JAX_PLATFORMS", "cpu"),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    return environment | compile_cache_environment(inherited)
+
+
+def compile_cache_environment(inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Variables that make JAX keep every compiled program in the user's cache folder."""
+    root = Path(inherited.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    defaults = {
+        "JAX_COMPILATION_CACHE_DIR": str(root / "diffbio" / "jax"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    return {name: inherited.get(name, value) for name, value in defaults.items()}

@@ -1,0 +1,78 @@
+"""The call stage: candidates of a shard -> evidence for their alleles, through the jitted pipeline in fixed batches."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+from flax import nnx
+
+from diffbio_core.calling.genotyping import AlleleEvidence
+from diffbio_core.pipelines.allele_calling import AlleleCallingPipeline
+from diffbio_core.windows.encoding import CODE_MASK
+from diffbio_core.windows.planes import ShardPlanes
+from diffbio_core.windows.views import (
+    DELETION_AFTER,
+    DIFFERS,
+    FLANK,
+    INSERTION_AFTER,
+    ROW_BUCKETS,
+    SUPPORTS,
+    CandidateViews,
+    candidate_depth,
+    cut_views,
+)
+
+BATCH_SIZE = 128
+"""Candidates that go through the pipeline at once; more candidates mean more batches."""
+
+
+class CallStage:
+    """Runs a pipeline over the candidates of shards, compiled once per row bucket.
+
+    Args:
+        pipeline: A trained pipeline.
+    """
+
+    def __init__(self, pipeline: AlleleCallingPipeline) -> None:
+        graph, self._parameters = nnx.split(pipeline)
+
+        @jax.jit
+        def call(parameters: nnx.State, views: dict[str, jax.Array]) -> jax.Array:
+            merged = nnx.merge(graph, parameters)
+            logits = jax.vmap(lambda view: merged.apply(view, {}, None)[0]["logits"])(views)
+            return jax.nn.log_softmax(logits)
+
+        self._call = call
+
+    def __call__(self, planes: ShardPlanes) -> AlleleEvidence:
+        """Evidence for every candidate of a shard."""
+        depth = candidate_depth(planes)
+        number = depth.size
+        logs = np.zeros((number, 3))
+        supports, matches = np.zeros(number, np.int32), np.zeros(number, np.int32)
+        bucket = np.searchsorted(ROW_BUCKETS, depth)
+        pending: list[tuple[np.ndarray, jax.Array]] = []
+        for index, rows in enumerate(ROW_BUCKETS):
+            chosen = np.flatnonzero(bucket == index).astype(np.int32)
+            for start in range(0, chosen.size, BATCH_SIZE):
+                which = chosen[start : start + BATCH_SIZE]
+                views = cut_views(planes, which, rows, BATCH_SIZE)
+                supports[which], matches[which] = (counts[: which.size] for counts in _count_reads(views))
+                pending.append((which, self._call(self._parameters, views.arrays())))
+        for which, result in pending:
+            logs[which] = np.asarray(result, np.float64)[: which.size]
+        return AlleleEvidence(logs, supports, matches, depth)
+
+    def warm_up(self, rows: int = ROW_BUCKETS[0]) -> None:
+        """Compile for one row bucket, or load what was compiled before."""
+        self._call(self._parameters, CandidateViews.empty(BATCH_SIZE, rows).arrays()).block_until_ready()
+
+
+def _count_reads(views: CandidateViews) -> tuple[np.ndarray, np.ndarray]:
+    """Reads that show the allele, and reads that show the reference, per view."""
+    role = (views.group.astype(np.int8) - 1) >> 1
+    supports = (role == SUPPORTS).sum(1, dtype=np.int32)
+    middle = views.symbol[:, :, FLANK]
+    plain = (middle & CODE_MASK) == views.reference[:, None, FLANK]
+    plain &= (views.length == 0)[:, None] | ((middle & (INSERTION_AFTER | DELETION_AFTER)) == 0)
+    return supports, ((role == DIFFERS) & plain).sum(1, dtype=np.int32)

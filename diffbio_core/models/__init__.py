@@ -1,0 +1,12 @@
+"""Trained models of the caller: folders with ``parameters.safetensors`` and ``card.json``; ``default`` is shipped."""
+
+from diffbio_core.models.model import (
+    FEATURES,
+    ModelError,
+    default_model_path,
+    load_card,
+    load_model,
+    save_model,
+)
+
+__all__ = ["FEATURES", "ModelError", "default_model_path", "load_card", "load_model", "save_model"]

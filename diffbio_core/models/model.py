@@ -1,0 +1,137 @@
+"""A model on disk: parameters without pickle, and a card that says what they expect and where they come from."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FEATURES: dict[str, int] = {"version": 2, "flank": 16, "pileup_channels": 58, "summary_channels": 27}
+"""What this version's views hold; a model made for others is refused."""
+
+_CARD = "card.json"
+_PARAMETERS = "parameters.safetensors"
+
+
+class ModelError(ValueError):
+    """A model folder that is incomplete, damaged or made for other features."""
+
+
+def default_model_path() -> Path:
+    """Folder of the shipped model."""
+    return Path(__file__).parent / "default"
+
+
+def load_card(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """A model's card, with ``parameters_sha256`` as it is on disk; cheap, and does not import JAX.
+
+    Raises:
+        ModelError: No model is there, its card cannot be read, it expects other features, or its parameters are not
+            those that the card was written for.
+    """
+    folder = Path(path)
+    for name in (_CARD, _PARAMETERS):
+        if not (folder / name).is_file():
+            raise ModelError(f"{folder} is not a model: it has no {name}")
+    try:
+        card = json.loads((folder / _CARD).read_text())
+        features, expected = card["features"], card["parameters_sha256"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder / _CARD} is not a model card: {error}") from error
+    differing = sorted(name for name in FEATURES.keys() | features.keys() if FEATURES.get(name) != features.get(name))
+    if differing:
+        told = ", ".join(f"{name} is {features.get(name)}, expected {FEATURES.get(name)}" for name in differing)
+        raise ModelError(f"{folder} was trained on other features: {told}")
+    found = _sha256(folder / _PARAMETERS)
+    if found != expected:
+        raise ModelError(f"{folder / _PARAMETERS} has sha256 {found}, its card says {expected}")
+    return card
+
+
+def load_model(path: str | os.PathLike[str]) -> Any:
+    """The pipeline of a model folder.
+
+    Raises:
+        ModelError: What ``load_card`` refuses, or parameters of other names or shapes than its configuration makes.
+    """
+    import jax.numpy as jnp
+    from flax import nnx
+    from safetensors.numpy import load_file
+
+    from diffbio_core.pipelines.allele_calling import AlleleCallingPipeline
+
+    card = load_card(path)
+    graph, state = nnx.split(nnx.eval_shape(lambda: AlleleCallingPipeline(_config(card["config"]), rngs=nnx.Rngs(0))))
+    arrays = load_file(Path(path) / _PARAMETERS)
+    expected = {".".join(map(str, name)): variable for name, variable in nnx.to_flat_state(state)}
+    for name in expected.keys() | arrays.keys():
+        shape = expected[name].shape if name in expected else None
+        found = arrays[name].shape if name in arrays else None
+        if shape != found:
+            raise ModelError(f"{path}: parameter {name} has shape {found}, expected {shape}")
+    for name, variable in expected.items():
+        variable.set_value(jnp.asarray(arrays[name]))
+    return nnx.merge(graph, state)
+
+
+def save_model(path: str | os.PathLike[str], pipeline: Any, **card: Any) -> None:
+    """Write a model folder.
+
+    Args:
+        path: The folder; made if absent.
+        pipeline: An ``AlleleCallingPipeline``, from whatever trained it.
+        card: What else its card should tell: training data, command, metrics.
+
+    Raises:
+        ModelError: Another pipeline: one that classifies positions says nothing of an allele's copies, which a
+            genotype is made of.
+    """
+    from flax import nnx
+    from safetensors.numpy import save_file
+
+    from diffbio_core.pipelines.allele_calling import AlleleCallingPipeline
+
+    if not isinstance(pipeline, AlleleCallingPipeline):
+        raise ModelError(
+            f"diffbio call takes an AlleleCallingPipeline, which counts an allele's copies, not a "
+            f"{type(pipeline).__name__}; save_checkpoint keeps other pipelines"
+        )
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {
+        ".".join(map(str, name)): np.array(variable.get_value(), order="C")
+        for name, variable in nnx.to_flat_state(nnx.state(pipeline, nnx.Param))
+    }
+    save_file(arrays, folder / _PARAMETERS)
+    written = {
+        "features": FEATURES,
+        "config": dataclasses.asdict(pipeline.config),
+        "num_parameters": int(sum(array.size for array in arrays.values())),
+        "parameters_sha256": _sha256(folder / _PARAMETERS),
+        **card,
+    }
+    (folder / _CARD).write_text(json.dumps(written, indent=2) + "\n")
+
+
+def _config(values: dict[str, Any]) -> Any:
+    from diffbio_core.operators.variant.allele_classifier import AlleleClassifierConfig
+    from diffbio_core.operators.variant.window_quality_filter import WindowQualityFilterConfig
+    from diffbio_core.pipelines.allele_calling import AlleleCallingConfig
+
+    classifier = dict(values["classifier"])
+    classifier["kernels"] = tuple(classifier["kernels"])
+    rest = {name: value for name, value in values.items() if name not in ("classifier", "quality_filter")}
+    return AlleleCallingConfig(
+        quality_filter=WindowQualityFilterConfig(**values["quality_filter"]),
+        classifier=AlleleClassifierConfig(**classifier),
+        **rest,
+    )
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,1 @@
+"""Training of the caller: labels for candidates, augmentation, the optimisation loop."""

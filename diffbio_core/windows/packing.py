@@ -1,0 +1,137 @@
+"""Reads -> lanes -> planes and candidate alleles of a shard."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from jaxtyping import UInt8
+
+from diffbio_core.windows.candidates import IndelEvents, find_candidates
+from diffbio_core.windows.grid import Shard, WindowGrid
+from diffbio_core.windows.planes import LANES_PER_BLOCK, MAX_LANES, PlaneBuffers, ShardPlanes
+from diffbio_core.windows.projection import Planes, Tally, project_reads
+from diffbio_core.windows.records import (
+    CIGAR_D,
+    CIGAR_I,
+    LANE_OVERFLOW,
+    SET_ASIDE,
+    USED,
+    cigar_operation,
+    little_endian_16,
+)
+from diffbio_core.windows.thinning import Interval, IntervalReads
+
+
+def shard_interval(shard: Shard, grid: WindowGrid, contig_length: int, reference_id: int) -> Interval:
+    """Where the reads of a shard are wanted: its windows with their halo."""
+    core = grid.core(shard, contig_length)
+    first = shard.first_window * grid.reference_length - grid.halo
+    return Interval(reference_id, first, shard.last_window * grid.reference_length + grid.halo, *core)
+
+
+def pack_shard(
+    reads: IntervalReads,
+    reference: UInt8[np.ndarray, "columns"],
+    shard: Shard,
+    grid: WindowGrid,
+    contig_length: int,
+    buffers: PlaneBuffers | None = None,
+) -> ShardPlanes:
+    """Planes and candidate alleles of a shard.
+
+    Reads that do not overlap share a lane: each takes the first that is free at its start, in order of start. A read's
+    skipped region (CIGAR ``N``) is columns without a read that no other read of the lane may take.
+
+    Args:
+        reads: Reads of ``shard_interval(shard, ...)``.
+        reference: Base codes of the contig from ``shard.first_window * reference_length - halo`` to ``halo`` past the
+            end of the last window; 4 (N) outside the contig.
+        shard: The windows to fill.
+        grid: The grid that the shard belongs to.
+        contig_length: Length of the contig (bp).
+        buffers: Memory to reuse; the planes that are returned live in it.
+
+    Raises:
+        ValueError: ``reference`` has another length than the shard's windows with their halo.
+    """
+    first = shard.first_window * grid.reference_length - grid.halo
+    columns = shard.num_windows * grid.reference_length + 2 * grid.halo
+    if reference.size != columns:
+        raise ValueError(f"reference must hold {columns} bases for shard {shard.name}, got {reference.size}")
+    deepest, indels, inserted_bases = _measure(reads.raw, reads.offset, reads.start, reads.end, first, columns)
+    planes = (buffers or PlaneBuffers()).take(-(-deepest // LANES_PER_BLOCK), shard.num_windows, grid.positions)
+    tally = Tally(
+        mismatches=np.zeros((columns, 4), np.uint16),
+        coverage_change=np.zeros(columns + 1, np.int32),
+        events=IndelEvents.empty(indels),
+        inserted=np.empty(inserted_bases, np.uint8),
+        without_lane=np.zeros(len(reads), np.bool_),
+    )
+    events = project_reads(
+        reads.raw,
+        reads.offset,
+        reads.start,
+        reads.end,
+        reference,
+        first,
+        grid.reference_length,
+        grid.halo,
+        Planes(**planes),
+        tally,
+    )
+    candidates = find_candidates(
+        reference,
+        tally.mismatches,
+        np.cumsum(tally.coverage_change[:-1]),
+        tally.events.take(slice(events)),
+        tally.inserted,
+        shard,
+        grid,
+        contig_length,
+    )
+    windows = np.lib.stride_tricks.sliding_window_view(reference, grid.positions)[:: grid.reference_length]
+    return ShardPlanes(
+        shard,
+        grid,
+        contig_length,
+        np.ascontiguousarray(windows),
+        candidates=candidates,
+        read_counts=_count_reads(reads, tally.without_lane, *grid.core(shard, contig_length)),
+        **planes,
+    )
+
+
+def _count_reads(reads: IntervalReads, without_lane: np.ndarray, core_start: int, core_stop: int) -> dict[str, int]:
+    """Reads that start in the core by what became of them, so that each read of a contig is counted in one shard."""
+    counts = reads.counts.copy()
+    lost = reads.alignment_start[without_lane]
+    number = np.count_nonzero((lost >= core_start) & (lost < core_stop))
+    counts[USED] -= number
+    counts[LANE_OVERFLOW] += number
+    return {name: int(count) for name, count in zip(SET_ASIDE, counts, strict=True)}
+
+
+@numba.njit(cache=True)
+def _measure(raw, offset, start, end, first, columns):
+    """Deepest place, at most the lanes there are; number of indels; number of inserted bases."""
+    change = np.zeros(columns + 1, np.int32)
+    indels = 0
+    inserted = 0
+    for read in range(offset.size):
+        change[max(start[read] - first, 0)] += 1
+        change[min(end[read] - first, columns)] -= 1
+        record = offset[read]
+        cigar = record + 32 + np.int64(raw[record + 8])
+        for operation in range(little_endian_16(raw, record + 12)):
+            kind, run = cigar_operation(raw, cigar, operation)
+            if kind == CIGAR_I:
+                indels += 1
+                inserted += run
+            elif kind == CIGAR_D:
+                indels += 1
+    deepest = 0
+    depth = 0
+    for column in range(columns):
+        depth += change[column]
+        deepest = max(deepest, depth)
+    return min(deepest, MAX_LANES), indels, inserted

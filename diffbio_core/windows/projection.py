@@ -1,0 +1,300 @@
+"""Projects each read through its CIGAR onto a free lane of every window that it touches; the hot loop of ingest."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from diffbio_core.windows.candidates import (
+    MAX_DELETION,
+    MAX_SHIFT,
+    MIN_BASE_QUALITY,
+    MIN_MAPPING_QUALITY,
+    IndelEvents,
+)
+from diffbio_core.windows.encoding import (
+    CODE_MASK,
+    CODE_OF_NIBBLE,
+    DELETED,
+    MAX_INDEL,
+    MISSING_QUALITY,
+    N_BASE,
+    NO_READ,
+    READ_START,
+    REVERSE_STRAND,
+    UNKNOWN_MAPPING_QUALITY,
+)
+from diffbio_core.windows.planes import LANES_PER_BLOCK
+from diffbio_core.windows.records import (
+    CIGAR_D,
+    CIGAR_EQ,
+    CIGAR_I,
+    CIGAR_M,
+    CIGAR_N,
+    CIGAR_P,
+    CIGAR_S,
+    CIGAR_X,
+    cigar_operation,
+    little_endian_16,
+    little_endian_32,
+)
+
+_CODES_OF_BYTE = np.stack([np.repeat(CODE_OF_NIBBLE, 16), np.tile(CODE_OF_NIBBLE, 16)], axis=1)
+
+
+class Planes(NamedTuple):
+    """The four planes of a shard, each (blocks, windows, lanes of a block, positions)."""
+
+    base: np.ndarray
+    base_quality: np.ndarray
+    mapping_quality: np.ndarray
+    indel: np.ndarray
+
+
+class Tally(NamedTuple):
+    """What the reads of a shard show, by column of the shard.
+
+    Attributes:
+        mismatches: (columns, 4) reads that show each base where it differs from the reference.
+        coverage_change: Reads that may propose an allele: those that start at a column less those that end there.
+        events: Room for the indels of single reads.
+        inserted: Room for their inserted bases.
+        without_lane: Per read, whether a window had no lane for it.
+    """
+
+    mismatches: np.ndarray
+    coverage_change: np.ndarray
+    events: IndelEvents
+    inserted: np.ndarray
+    without_lane: np.ndarray
+
+
+@numba.njit(cache=True)
+def project_reads(raw, offset, start, end, reference, first, reference_length, halo, planes, tally):
+    """Fill planes and tally from reads in order of start; returns the number of indel events.
+
+    Args:
+        raw: Bytes that hold the records.
+        offset: Byte offset of each record's fixed part.
+        start: Position that each read is used from.
+        end: One past its last position.
+        reference: Base codes of the shard's columns.
+        first: Position of the shard's first column.
+        reference_length: Core positions of a window.
+        halo: Positions on both sides of it.
+        planes: ``Planes``, cleared.
+        tally: ``Tally``, cleared.
+    """
+    windows = planes.base.shape[1]
+    positions = planes.base.shape[3]
+    lanes = planes.base.shape[0] * LANES_PER_BLOCK
+    columns = tally.coverage_change.size - 1
+    lane_end = np.full((windows, lanes), -(2**31), np.int64)
+    codes = np.empty(1024, np.uint8)
+    found = (0, 0)
+    for read in range(offset.size):
+        record = offset[read]
+        begin = np.int64(start[read]) - first
+        stop = np.int64(end[read]) - first
+        length = little_endian_32(raw, record + 16)
+        sequence = record + 32 + np.int64(raw[record + 8]) + 4 * little_endian_16(raw, record + 12)
+        if length + 1 > codes.size:
+            codes = np.empty(2 * length, np.uint8)
+        _decode(raw[sequence : sequence + (length + 1) // 2], codes)
+        if raw[record + 9] >= MIN_MAPPING_QUALITY:
+            tally.coverage_change[min(max(begin, 0), columns)] += 1
+            tally.coverage_change[min(stop, columns)] -= 1
+        lowest = max((begin - 2 * halo) // reference_length, 0)
+        highest = min((stop - 1) // reference_length, windows - 1)
+        for window in range(lowest, highest + 1):
+            origin = window * reference_length
+            if begin >= origin + positions:
+                continue
+            lane = 0
+            while lane < lanes and lane_end[window, lane] > begin:
+                lane += 1
+            if lane == lanes:
+                tally.without_lane[read] = True
+                continue
+            lane_end[window, lane] = stop
+            found = _project_read(
+                raw,
+                record,
+                codes,
+                first + origin,
+                max(begin - origin, 0),
+                reference,
+                halo,
+                planes,
+                window,
+                lane,
+                tally,
+                found,
+            )
+    return found[0]
+
+
+@numba.njit(cache=True)
+def _decode(packed, codes):
+    """Base codes of a BAM sequence, two bases a byte."""
+    for byte in range(packed.size):
+        codes[2 * byte] = _CODES_OF_BYTE[packed[byte], 0]
+        codes[2 * byte + 1] = _CODES_OF_BYTE[packed[byte], 1]
+
+
+@numba.njit(cache=True)
+def _project_read(raw, record, codes, window_start, clip, reference, halo, planes, window, lane, tally, found):
+    """Write one read to its lane of one window, from column ``clip`` on; columns here are the window's own.
+
+    ``found`` is the number of events and of inserted bases so far, and what is returned is the new one.
+    """
+    bases = planes.base[lane // LANES_PER_BLOCK, window, lane % LANES_PER_BLOCK]
+    qualities = planes.base_quality[lane // LANES_PER_BLOCK, window, lane % LANES_PER_BLOCK]
+    mapping = planes.mapping_quality[lane // LANES_PER_BLOCK, window, lane % LANES_PER_BLOCK]
+    indels = planes.indel[lane // LANES_PER_BLOCK, window, lane % LANES_PER_BLOCK]
+    positions = bases.size
+    reference_length = positions - 2 * halo
+    origin = window * reference_length
+    column = little_endian_32(raw, record + 4) - window_start
+    mapped = raw[record + 9]
+    counts = mapped >= MIN_MAPPING_QUALITY
+    if mapped == 255:
+        mapped = np.uint8(UNKNOWN_MAPPING_QUALITY)
+    length = little_endian_32(raw, record + 16)
+    operations = little_endian_16(raw, record + 12)
+    cigar = record + 32 + np.int64(raw[record + 8])
+    phred = raw[cigar + 4 * operations + (length + 1) // 2 :][:length]
+    # SAM specification 4.2: 0xFF in every place where qualities are missing.
+    no_quality = phred[0] == 255
+    strand = np.uint8(REVERSE_STRAND if little_endian_16(raw, record + 14) & 16 else 0)
+    first_cell = np.int64(positions)
+    query = np.int64(0)
+    aligned = False
+    before = np.int64(CIGAR_M)
+    operation = 0
+    while operation < operations:
+        kind, run, operation = _next_run(raw, cigar, operation, operations)
+        if kind == CIGAR_M:
+            aligned = True
+            low = max(column, clip)
+            high = min(column + run, positions)
+            if low < high:
+                first_cell = min(first_cell, low)
+                shown = codes[query + low - column : query + high - column]
+                _paint(bases[low:high], shown, strand)
+                mapping[low:high] = mapped
+                if no_quality:
+                    qualities[low:high] = MISSING_QUALITY
+                else:
+                    qualities[low:high] = phred[query + low - column : query + high - column]
+                core_low = max(low, halo)
+                core_high = min(high, halo + reference_length)
+                if counts and core_low < core_high:
+                    _count_mismatches(
+                        shown[core_low - low : core_high - low],
+                        qualities[core_low:core_high],
+                        reference[origin + core_low : origin + core_high],
+                        tally.mismatches[origin + core_low : origin + core_high],
+                    )
+        elif kind == CIGAR_I or kind == CIGAR_D:
+            anchor = column - 1
+            if clip <= anchor < positions and bases[anchor] & CODE_MASK != NO_READ:
+                signed = run if kind == CIGAR_I else -run
+                # The first of two indels at one place is the one that the plane shows, as in samtools' pileup.
+                if indels[anchor] == 0:
+                    indels[anchor] = min(max(signed, -MAX_INDEL), MAX_INDEL)
+                left = anchor
+                # An indel that stands against another one cannot pass it.
+                if before != CIGAR_I and before != CIGAR_D:
+                    left -= _left_shift(bases, indels, reference[origin:], clip, anchor, signed, codes, query)
+                if signed >= -MAX_DELETION and halo <= left < halo + reference_length:
+                    inserted = codes[query - (anchor - left) :][: max(signed, 0)]
+                    found = _note_event(tally, found, window, lane, left, signed, inserted, counts)
+            if kind == CIGAR_D and aligned:
+                low = max(column, clip)
+                high = min(column + run, positions)
+                if low < high:
+                    first_cell = min(first_cell, low)
+                    bases[low:high] = DELETED | strand
+                    qualities[low:high] = MISSING_QUALITY if no_quality else phred[query - 1]
+                    mapping[low:high] = mapped
+        if kind == CIGAR_M or kind == CIGAR_D or kind == CIGAR_N:
+            column += run
+        if kind == CIGAR_M or kind == CIGAR_I or kind == CIGAR_S:
+            query += run
+        before = kind
+    if first_cell < positions:
+        bases[first_cell] |= READ_START
+    return found
+
+
+@numba.njit(cache=True)
+def _next_run(raw, cigar, operation, operations):
+    """Kind and length of the next operation, joined with those of its kind behind it; and the operation after them.
+
+    Padding and operations of length 0 are skipped, so what they part is joined. ``=`` and ``X`` are M.
+    """
+    kind = np.int64(CIGAR_P)
+    run = np.int64(0)
+    while operation < operations:
+        next_kind, length = cigar_operation(raw, cigar, operation)
+        if next_kind == CIGAR_EQ or next_kind == CIGAR_X:
+            next_kind = np.int64(CIGAR_M)
+        if length > 0 and next_kind != CIGAR_P:
+            if run > 0 and next_kind != kind:
+                break
+            kind = next_kind
+            run += length
+        operation += 1
+    return kind, run, operation
+
+
+@numba.njit(cache=True)
+def _paint(bases, codes, strand):
+    for cell in range(bases.size):
+        bases[cell] = codes[cell] | strand
+
+
+@numba.njit(cache=True)
+def _count_mismatches(codes, qualities, reference, mismatches):
+    for cell in range(codes.size):
+        if codes[cell] != reference[cell] and codes[cell] < N_BASE and qualities[cell] >= MIN_BASE_QUALITY:
+            mismatches[cell, codes[cell]] += np.uint16(1)
+
+
+@numba.njit(cache=True)
+def _left_shift(bases, indels, reference, clip, anchor, signed, codes, query):
+    """Columns by which an indel can be written further left within this stretch of the read, as VCF writes it."""
+    shift = np.int64(0)
+    while shift < MAX_SHIFT and anchor - shift > clip:
+        there = anchor - shift
+        code = reference[there]
+        if code >= N_BASE or bases[there] & CODE_MASK != code or indels[there - 1] != 0:
+            break
+        if signed < 0:
+            if there - signed >= reference.size or reference[there - signed] != code:
+                break
+        elif codes[query - shift + signed - 1] != code:
+            break
+        shift += 1
+    return shift
+
+
+@numba.njit(cache=True)
+def _note_event(tally, found, window, lane, column, signed, inserted, counts):
+    events = tally.events
+    number, size = found
+    hashed = np.uint64(14695981039346656037)
+    for step in range(inserted.size):
+        tally.inserted[size + step] = inserted[step]
+        hashed = (hashed ^ np.uint64(inserted[step])) * np.uint64(1099511628211)
+    events.window[number] = window
+    events.lane[number] = lane
+    events.column[number] = column
+    events.length[number] = signed
+    events.sequence_hash[number] = hashed
+    events.sequence_offset[number] = size
+    events.counts[number] = counts
+    return number + 1, size + inserted.size

@@ -1,0 +1,168 @@
+"""An ingest run: reads to a window store, for training, or for calling again without decoding."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+from diffbio_cluster import open_executor, peak_memory_mb
+from diffbio_core.problems import InputError, Problem
+from diffbio_core.windows.grid import WindowGrid
+from diffbio_flows.parameters import IngestParameters
+from diffbio_flows.plan import core_intervals, local_workers
+from diffbio_flows.preflight import CallInputs, check_call
+from diffbio_flows.progress import Progress, Silence
+from diffbio_flows.run import Stopwatch, announce, create_contigs, process_shards
+from diffbio_flows.shard_task import ShardResult, ShardTask
+from diffbio_flows.summary import ShardTotals, WorkSummary
+from diffbio_flows.work_directory import file_identity
+from diffbio_flows.worker import warm_up
+from diffbio_io.store import WindowStore
+
+
+@dataclass(frozen=True)
+class IngestSummary:
+    """The outcome of an ingest run.
+
+    Attributes:
+        store: The window store.
+        sample: Whose reads.
+        work: What it took.
+    """
+
+    store: str
+    sample: str
+    work: WorkSummary
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain types only."""
+        return asdict(self)
+
+
+def ingest_reads(
+    parameters: IngestParameters | None = None, /, *, progress: Progress | None = None, **fields: Any
+) -> IngestSummary:
+    """Fills a window store; a run that was interrupted goes on where it stood, by the store's own markers.
+
+    Args:
+        parameters: What to do; or give its fields as keyword arguments.
+        progress: Told how far the run is.
+        **fields: Fields of `IngestParameters`.
+
+    Raises:
+        InputError: The input cannot be used, or the store holds windows of other reads.
+        TaskFailedError: A shard could not be processed. Finished shards are kept.
+        ClusterLostError: No worker could be started, or none is left. Finished shards are kept.
+    """
+    parameters = IngestParameters(**fields) if parameters is None else parameters
+    progress = progress or Silence()
+    clock = Stopwatch()
+    progress.stage("checking input")
+    with clock("check"):
+        inputs = check_ingest(parameters)
+        origin = {"reads": file_identity(parameters.reads), "reference": file_identity(parameters.reference)}
+        store = WindowStore(parameters.store, parameters.grid)
+        tasks = list(ingest_tasks(parameters, inputs))
+        finished = [] if parameters.force else finished_shards(store, tasks, origin)
+    with ExitStack() as stack:
+        progress.stage("starting workers")
+        with clock("start workers"):
+            executor = stack.enter_context(open_executor(parameters.cluster_config()))
+            executor.warm_up(warm_up)
+            lengths = {contig: inputs.contigs[contig] for contig in inputs.intervals}
+            create_contigs(store, lengths, {"sample": inputs.sample})
+        with clock("shards"):
+            done = {result.name for result in finished}
+            waiting = [task for task in tasks if task.name not in done]
+            announce(progress, waiting, [task for task in tasks if task.name in done])
+            results = process_shards(executor, waiting, progress, partial(ingest_to_store, origin=origin))
+        totals = ShardTotals.of([*finished, *results])
+        work = WorkSummary(totals, len(finished), executor.workers, clock.seconds, peak_memory_mb())
+    return IngestSummary(parameters.store, inputs.sample, work)
+
+
+def check_ingest(parameters: IngestParameters) -> CallInputs:
+    """See `check_call`."""
+    workers, more = local_workers(parameters)
+    return check_call(
+        parameters.reads,
+        parameters.reference,
+        None,
+        regions=parameters.region,
+        bed=parameters.regions,
+        sample=parameters.sample,
+        work_dir=parameters.local_store,
+        workers=workers,
+        local=workers > 0,
+        more=more,
+    )
+
+
+def ingest_tasks(parameters: IngestParameters, inputs: CallInputs) -> Iterator[ShardTask]:
+    """A message per shard."""
+    grid = parameters.grid
+    local = parameters.local_store
+    for contig, intervals in inputs.intervals.items():
+        for shard in grid.shards(contig, inputs.contigs[contig], intervals):
+            yield ShardTask(
+                shard=shard,
+                grid=grid,
+                intervals=core_intervals(grid, shard, inputs.contigs[contig], intervals),
+                reads=str(parameters.reads.resolve()),
+                reference=str(parameters.reference.resolve()),
+                sample=inputs.sample,
+                work=str(local.resolve()) if local is not None else ".",
+                store=str(local.resolve()) if local is not None else parameters.store,
+            )
+
+
+def finished_shards(store: WindowStore, tasks: list[ShardTask], origin: Mapping[str, Any]) -> list[ShardResult]:
+    """Shards that the store holds already.
+
+    Raises:
+        InputError: It holds some that were made of other files.
+    """
+    finished: list[ShardResult] = []
+    for task in tasks:
+        marker = store.marker(task.shard)
+        if marker is None:
+            continue
+        if marker["made_of"] != origin:
+            made_of = marker["made_of"].get("reads", "?")
+            path = made_of.get("path") if isinstance(made_of, dict) else made_of
+            what = f"its shard {task.name} was made of other files, or of an older state of them ({path})"
+            remedy = "Choose another --store, or replace its windows with --force."
+            raise InputError([Problem(f"window store {task.store}", what, remedy)])
+        finished.append(_result(task, marker["read_counts"]))
+    return finished
+
+
+def ingest_to_store(task: ShardTask, origin: Mapping[str, Any]) -> ShardResult:
+    """Decodes one shard into the store; what a worker runs."""
+    from diffbio_flows.shard import ingest_shard
+
+    if task.store is None:
+        raise ValueError(f"the task of shard {task.name} names no store")
+    started = time.perf_counter()
+    planes = ingest_shard(task)
+    decoded = time.perf_counter()
+    _store(task.store, task.grid).write(planes, **origin)
+    seconds = {"ingest": decoded - started, "store": time.perf_counter() - decoded}
+    return _result(task, planes.read_counts, seconds, peak_memory_mb())
+
+
+def _result(
+    task: ShardTask, counts: Mapping[str, int], seconds: Mapping[str, float] | None = None, peak: float = 0.0
+) -> ShardResult:
+    counters = {f"reads_{name}": number for name, number in counts.items()} | {"windows": task.shard.num_windows}
+    core_bp = sum(stop - start for start, stop in task.intervals)
+    return ShardResult(task.name, core_bp, counters, seconds or {}, peak)
+
+
+@lru_cache(maxsize=1)
+def _store(url: str, grid: WindowGrid) -> WindowStore:
+    return WindowStore(url, grid)

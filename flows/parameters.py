@@ -1,0 +1,90 @@
+"""What a run is asked for: the fields of the command line, of the web page's form and of the Python call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from diffbio_cluster import ClusterConfig, ClusterConfigError
+from diffbio_core.windows.grid import WindowGrid
+
+SHARD_BP = 262_144
+HALO = 256
+
+
+def _power_of_two(length: int) -> int:
+    if length & (length - 1):
+        raise ValueError(f"must be a power of two, got {length}")
+    return length
+
+
+WindowLength = Annotated[
+    int,
+    Field(ge=512, le=65_536, description="Core positions of a window (bp), a power of two; calls do not depend on it"),
+    AfterValidator(_power_of_two),
+]
+
+
+class RunParameters(BaseModel):
+    """Reads, reference, the part of the genome to work on, and where the work runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reads: Path = Field(description="Aligned reads of one sample: sorted, indexed BAM or CRAM")
+    reference: Path = Field(description="FASTA that the reads were aligned to, plain or bgzipped")
+    region: tuple[str, ...] = Field(default=(), description="Regions such as chr20:1-2,000 (1-based); all if empty")
+    regions: Path | None = Field(default=None, description="BED file of regions, besides those above")
+    sample: str | None = Field(default=None, description="Sample; needed only where the file names several or none")
+    window_length: WindowLength = 4096
+    workers: int | None = Field(default=None, ge=1, description="Worker processes here; one per core if not given")
+    scheduler: str | None = Field(default=None, description="Address of a running Dask scheduler to use instead")
+    cluster: Path | None = Field(default=None, description="TOML file that describes a cluster")
+
+    @property
+    def grid(self) -> WindowGrid:
+        """Windows and shards; a shard has the same length whatever a window's is."""
+        return WindowGrid(self.window_length, HALO, SHARD_BP // self.window_length)
+
+    def cluster_config(self) -> ClusterConfig:
+        """The cluster that these fields describe.
+
+        Raises:
+            ClusterConfigError: The file is faulty, or two clusters are described.
+        """
+        if self.scheduler is not None:
+            if self.cluster is not None or self.workers is not None:
+                raise ClusterConfigError("a scheduler's address goes with neither a cluster file nor workers")
+            return ClusterConfig(kind="address", address=self.scheduler)
+        config = ClusterConfig.from_file(self.cluster) if self.cluster is not None else ClusterConfig()
+        return config if self.workers is None else config.with_workers(self.workers)
+
+
+class CallParameters(RunParameters):
+    """One call run: reads and reference to VCF."""
+
+    output: Path = Field(description="VCF to write, ending in .vcf.gz; its index lies beside it")
+    gvcf: Path | None = Field(default=None, description="gVCF to write too, ending in .g.vcf.gz")
+    model: Path | None = Field(default=None, description="Model directory; the shipped model if not given")
+    haploid_contigs: tuple[str, ...] = Field(default=(), description="Contigs with one copy, such as a male's chrX")
+    work_dir: Path | None = Field(default=None, description="Folder for the run's state; OUTPUT.work if not given")
+    keep_windows: bool = Field(default=True, description="Keep the decoded windows (Zarr) in the work directory")
+    force: bool = Field(default=False, description="Overwrite the output")
+
+    @property
+    def work_path(self) -> Path:
+        """The work directory, by default beside the output."""
+        return self.work_dir or self.output.with_name(self.output.name + ".work")
+
+
+class IngestParameters(RunParameters):
+    """One ingest run: reads to a window store."""
+
+    store: str = Field(description="Window store to fill: a folder, or a URL such as s3://bucket/windows.zarr")
+    force: bool = Field(default=False, description="Replace windows that were made from other reads")
+
+    @property
+    def local_store(self) -> Path | None:
+        """The store's folder; None where it is not on a file system."""
+        return None if "://" in self.store else Path(self.store)

@@ -1,0 +1,20 @@
+"""What workers run. Kept apart from the run itself, so that a worker imports no more than it needs."""
+
+from __future__ import annotations
+
+from diffbio_flows.shard_task import ShardResult, ShardTask, load_shard
+
+
+def run_shard(task: ShardTask) -> ShardResult:
+    """Processes a shard, unless it is done already: a task comes twice when its worker dies before it has answered."""
+    done = load_shard(task.calls, task.name)
+    if done is not None:
+        return done
+    from diffbio_flows.shard import process_shard
+
+    return process_shard(task)
+
+
+def warm_up() -> None:
+    """Imports the stages, so that a worker does that while the run is still being planned."""
+    import diffbio_flows.shard  # noqa: F401

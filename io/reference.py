@@ -1,0 +1,151 @@
+"""The reference sequence: FASTA, plain or bgzipped, read by position."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pysam
+from jaxtyping import UInt8
+
+from diffbio_core.problems import InputError, Problem
+
+_CODES = np.full(256, 4, np.uint8)
+for _code, _letters in enumerate((b"Aa", b"Cc", b"Gg", b"Tt")):
+    _CODES[list(_letters)] = _code
+_LETTERS = np.frombuffer(b"ACGTN", np.uint8)
+_BLOCK = 1 << 16
+
+
+class Reference:
+    """A FASTA file opened for reading by position.
+
+    Not shared between threads or processes: each opens its own by ``path`` and ``work_dir``.
+
+    Attributes:
+        path: The FASTA file.
+        contigs: Length of every contig (bp) by name, in the file's order.
+
+    Args:
+        path: FASTA file, plain or compressed with ``bgzip``.
+        work_dir: Where an absent index is built if the file's own folder cannot be written.
+
+    Raises:
+        InputError: The file is missing or empty, is not FASTA, is compressed with plain gzip, or has no index and none
+            can be built.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], work_dir: str | os.PathLike[str] | None = None) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise InputError(
+                [Problem(str(path), "no such file", "Give the FASTA file that the reads were aligned to.")]
+            )
+        fai, gzi = _index(self.path, None if work_dir is None else Path(work_dir))
+        try:
+            self._fasta = pysam.FastaFile(
+                str(self.path), filepath_index=str(fai), filepath_index_compressed=str(gzi) if gzi else None
+            )
+        except (OSError, ValueError) as error:
+            raise InputError(
+                [Problem(str(path), f"cannot be opened with its index {fai} ({error})", _REINDEX)]
+            ) from error
+        self.contigs: dict[str, int] = dict(zip(self._fasta.references, self._fasta.lengths, strict=True))
+        self._block: tuple[str, int, str] | None = None
+        if not self.contigs:
+            raise InputError([Problem(str(path), "holds no sequence", "Give a FASTA file with at least one contig.")])
+
+    def codes(self, contig: str, start: int, stop: int) -> UInt8[np.ndarray, " positions"]:
+        """Bases of ``[start, stop)`` as A C G T = 0 to 3 in either case, all else (N, IUPAC codes, off the contig) = 4.
+
+        Raises:
+            KeyError: The reference has no such contig.
+        """
+        length = self.contigs[contig]
+        codes = np.full(max(0, stop - start), 4, np.uint8)
+        low, high = max(start, 0), min(stop, length)
+        if low < high:
+            letters = self._fasta.fetch(contig, low, high).encode("ascii")
+            codes[low - start : high - start] = _CODES[np.frombuffer(letters, np.uint8)]
+        return codes
+
+    def sequence(self, contig: str, start: int, stop: int) -> str:
+        """Bases of ``[start, stop)`` as upper-case letters; N where :meth:`codes` gives 4.
+
+        Raises:
+            KeyError: The reference has no such contig.
+        """
+        if stop - start > _BLOCK // 2 or start < 0 or stop > self.contigs[contig]:
+            return self._letters(contig, start, stop)
+        # Short pieces of one neighbourhood are asked for again and again; each fetch would inflate a block anew.
+        block = self._block
+        if block is None or block[0] != contig or start < block[1] or stop > block[1] + len(block[2]):
+            low = max(0, start - _BLOCK // 4)
+            self._block = block = contig, low, self._letters(contig, low, min(low + _BLOCK, self.contigs[contig]))
+        return block[2][start - block[1] : stop - block[1]]
+
+    def _letters(self, contig: str, start: int, stop: int) -> str:
+        return _LETTERS[self.codes(contig, start, stop)].tobytes().decode("ascii")
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names, lengths, file size and 64 samples of the file: cheap, and another file gives another."""
+        digest = hashlib.sha256(repr((list(self.contigs.items()), self.path.stat().st_size)).encode())
+        chunk = 1 << 14
+        with self.path.open("rb") as file:
+            last = max(0, self.path.stat().st_size - chunk)
+            for offset in sorted({last * step // 63 for step in range(64)}):
+                file.seek(offset)
+                digest.update(file.read(chunk))
+        return digest.hexdigest()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._fasta.close()
+
+    def __enter__(self) -> Reference:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+_REINDEX = "Remove the index and run `samtools faidx` on the file again."
+
+
+def _index(path: Path, work_dir: Path | None) -> tuple[Path, Path | None]:
+    """Paths of the ``.fai`` and, for a compressed file, the ``.gzi``: those beside the file, else newly built ones."""
+    with path.open("rb") as file:
+        compressed = file.read(2) == b"\x1f\x8b"
+    folders = [path.parent] + ([work_dir] if work_dir else [])
+    for folder in folders:
+        fai, gzi = folder / f"{path.name}.fai", folder / f"{path.name}.gzi" if compressed else None
+        if fai.is_file() and (gzi is None or gzi.is_file()):
+            if fai.stat().st_mtime + 2 < path.stat().st_mtime:  # as coarse as some file systems' clocks
+                raise InputError([Problem(str(fai), f"is older than {path}", _REINDEX)])
+            return fai, gzi
+    for folder in folders:
+        try:
+            return _build(path, folder, compressed)
+        except OSError:  # a folder that cannot be written, or a file system without room
+            continue
+    what = "has no index (.fai, and .gzi where compressed) and its folder cannot be written"
+    raise InputError([Problem(str(path), what, "Run `samtools faidx` on it, or give a work directory.")])
+
+
+def _build(path: Path, folder: Path, compressed: bool) -> tuple[Path, Path | None]:
+    """Index aside and rename, so that another process never reads half an index."""
+    fai, gzi = folder / f"{path.name}.fai", folder / f"{path.name}.gzi" if compressed else None
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".faidx.") as aside:
+        new_fai, new_gzi = Path(aside, "fai"), Path(aside, "gzi")
+        try:
+            pysam.faidx(str(path), "--fai-idx", str(new_fai), "--gzi-idx", str(new_gzi))  # type: ignore[attr-defined]
+        except pysam.SamtoolsError as error:
+            remedy = "Give a FASTA file, plain or compressed with `bgzip` (plain gzip cannot be read by position)."
+            raise InputError([Problem(str(path), "cannot be indexed: not FASTA, or not bgzipped", remedy)]) from error
+        if gzi:
+            os.replace(new_gzi, gzi)
+        os.replace(new_fai, fai)
+    return fai, gzi

@@ -1,0 +1,229 @@
+"""Alignment files that tests write, and what samtools' own pileup says of them."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import struct
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pysam
+
+from diffbio_core.windows.encoding import (
+    CODE_MASK,
+    CODE_OF_ASCII,
+    DELETED,
+    MISSING_QUALITY,
+    NO_READ,
+    REVERSE_STRAND,
+    UNKNOWN_MAPPING_QUALITY,
+)
+from diffbio_core.windows.grid import Shard, WindowGrid
+from diffbio_core.windows.packing import pack_shard, shard_interval
+from diffbio_core.windows.planes import ShardPlanes
+from diffbio_io.alignments import AlignmentReader
+
+Cell = tuple[int, int, int, int]
+"""Base code with its strand's bit, base quality, mapping quality, indel."""
+
+
+@dataclass(frozen=True)
+class Sam:
+    """One line of a SAM file; ``start`` and ``mate`` are 0-based."""
+
+    start: int
+    cigar: str = "10M"
+    sequence: str = ""
+    quality: str = ""
+    name: str = "read"
+    flag: int = 0
+    mapping_quality: int = 60
+    mate: int | None = None
+    contig: str = "c1"
+
+    def line(self) -> str:
+        """The line; bases that are not given are made up, and so are their qualities."""
+        length = cigar_length(self.cigar, "MIS=X")
+        sequence = self.sequence or ("ACGTTGCA" * (length // 8 + 1))[:length] or "*"
+        quality = self.quality or ("*" if sequence == "*" else "I" * len(sequence))
+        mate_contig, mate = ("*", -1) if self.mate is None else ("=", self.mate)
+        fields = self.name, self.flag, self.contig, self.start + 1, self.mapping_quality, self.cigar
+        return "\t".join(map(str, (*fields, mate_contig, mate + 1, 0, sequence, quality)))
+
+
+def cigar_length(cigar: str, kinds: str) -> int:
+    """Bases that some kinds of a CIGAR's operations account for."""
+    return sum(int(run) for run, kind in re.findall(r"(\d+)(\D)", cigar) if kind in kinds)
+
+
+def write_bam(path: Path, records: Iterable[Sam], contigs: dict[str, int], *, index: str = "bai") -> Path:
+    """A sorted, indexed BAM file."""
+    order = {name: number for number, name in enumerate(contigs)}
+    chosen = sorted(records, key=lambda record: (order[record.contig], record.start))
+    text = "".join(f"@SQ\tSN:{name}\tLN:{length}\n" for name, length in contigs.items())
+    text = "@HD\tVN:1.6\tSO:coordinate\n" + text + "@RG\tID:r\tSM:sample\n"
+    sam = path.with_suffix(".sam")
+    sam.write_text(text + "".join(record.line() + "\n" for record in chosen))
+    verbosity = pysam.set_verbosity(0)
+    with (
+        pysam.AlignmentFile(str(sam), check_sq=False) as source,
+        pysam.AlignmentFile(str(path), "wb", template=source) as sink,
+    ):
+        for record in source:
+            sink.write(record)
+    pysam.set_verbosity(verbosity)
+    pysam.index(*(["-c"] if index == "csi" else []), str(path))
+    return path
+
+
+def record_bytes(bam: Path) -> np.ndarray:
+    """The uncompressed records of a whole BAM file."""
+    data = gzip.decompress(bam.read_bytes())
+    (text,) = struct.unpack_from("<i", data, 4)
+    (contigs,) = struct.unpack_from("<i", data, 8 + text)
+    at = 12 + text
+    for _ in range(contigs):
+        at += 8 + struct.unpack_from("<i", data, at)[0]
+    return np.frombuffer(data, np.uint8, offset=at).copy()
+
+
+def write_cram(path: Path, bam: Path, reference: Path) -> Path:
+    """The reads of a BAM file as an indexed CRAM file."""
+    pysam.view("-C", "-T", str(reference), "-o", str(path), str(bam), catch_stdout=False)
+    pysam.index(str(path))
+    return path
+
+
+def write_fasta(path: Path, sequences: dict[str, str]) -> Path:
+    """An indexed FASTA file."""
+    path.write_text("".join(f">{name}\n{sequence}\n" for name, sequence in sequences.items()))
+    pysam.faidx(str(path))
+    return path
+
+
+def pack(
+    reader: AlignmentReader,
+    reference: str,
+    grid: WindowGrid,
+    region: tuple[int, int] | None = None,
+    contig: str = "c1",
+) -> Iterator[ShardPlanes]:
+    """Planes of the shards of a contig, each in memory of its own."""
+    codes = CODE_OF_ASCII[np.frombuffer(reference.encode(), np.uint8)]
+    length = len(reference)
+    for shard in grid.shards(contig, length, [region or (0, length)]):
+        yield pack_shard(
+            reader.read(shard_interval(shard, grid, length, reader.contig_number(contig))),
+            shard_codes(codes, shard, grid),
+            shard,
+            grid,
+            length,
+        )
+
+
+def shard_codes(codes: np.ndarray, shard: Shard, grid: WindowGrid) -> np.ndarray:
+    """Base codes of a shard's columns, N outside the contig."""
+    start = shard.first_window * grid.reference_length - grid.halo
+    stop = shard.last_window * grid.reference_length + grid.halo
+    padded = np.concatenate([np.full(max(-start, 0), 4, np.uint8), codes[max(start, 0) : stop]])
+    return np.concatenate([padded, np.full(stop - start - padded.size, 4, np.uint8)])
+
+
+def core_cells(planes: ShardPlanes) -> dict[int, Counter[Cell]]:
+    """Cells of the lanes at each position of the cores, up to the contig's end."""
+    cells: dict[int, Counter[Cell]] = {}
+    grid = planes.grid
+    base, quality, mapping, indel = (
+        planes.plane(name) for name in ("base", "base_quality", "mapping_quality", "indel")
+    )
+    for window, lane, column in zip(*np.nonzero(base & CODE_MASK != NO_READ), strict=True):
+        if grid.halo <= column < grid.halo + grid.reference_length:
+            at = window, lane, column
+            position = int((planes.shard.first_window + window) * grid.reference_length + column - grid.halo)
+            if position >= planes.contig_length:
+                continue
+            cell = int(base[at]) & (CODE_MASK | REVERSE_STRAND), int(quality[at]), int(mapping[at]), int(indel[at])
+            cells.setdefault(position, Counter())[cell] += 1
+    return cells
+
+
+def all_core_cells(shards: Iterable[ShardPlanes]) -> dict[int, Counter[Cell]]:
+    """Cells of several shards."""
+    return {position: cells for planes in shards for position, cells in core_cells(planes).items()}
+
+
+def pileup_cells(
+    bam: Path, contig: str = "c1", start: int | None = None, stop: int | None = None
+) -> dict[int, Counter[Cell]]:
+    """The cells that should be there, from samtools' pileup, with what ``records`` says of mates and missing values."""
+    with pysam.AlignmentFile(str(bam)) as file:
+        used = _used_from(file.fetch(contig, start, stop))
+        cells: dict[int, Counter[Cell]] = {}
+        columns = file.pileup(
+            contig,
+            start,
+            stop,
+            truncate=True,
+            stepper="nofilter",
+            flag_filter=0x4 | 0x100 | 0x200 | 0x400 | 0x800,
+            min_base_quality=0,
+            ignore_overlaps=False,
+            ignore_orphans=False,
+            max_depth=100_000,
+        )
+        for column in columns:
+            for read in column.pileups:
+                cell = _cell(read, column.reference_pos, used)
+                if cell is not None:
+                    cells.setdefault(column.reference_pos, Counter())[cell] += 1
+    return cells
+
+
+def _used_from(records: Iterable[pysam.AlignedSegment]) -> dict[str, int]:
+    """First position that each read is used from: past the mate that came before it and overlaps it."""
+    seen: dict[tuple[str, int, int], int] = {}
+    used: dict[str, int] = {}
+    for record in records:
+        if record.flag & 0xF04 or not record.query_sequence or not record.cigartuples:
+            continue
+        start, mate = record.reference_start, record.next_reference_start
+        used[_identity(record)] = start
+        if not record.flag & 1 or record.flag & 8 or record.next_reference_id != record.reference_id:
+            continue
+        if record.query_name == "*":
+            continue
+        end = seen.get((record.query_name, mate, start))
+        if end is not None and end > start:
+            used[_identity(record)] = end
+        elif (record.query_name, start, mate) not in seen:
+            seen[record.query_name, start, mate] = record.reference_end
+    return used
+
+
+def _identity(record: pysam.AlignedSegment) -> str:
+    return record.to_string()
+
+
+def _cell(read: pysam.PileupRead, position: int, used: dict[str, int]) -> Cell | None:
+    record = read.alignment
+    start = used.get(_identity(record))
+    if start is None or position < start or read.is_refskip:
+        return None
+    strand = REVERSE_STRAND if record.is_reverse else 0
+    mapping = UNKNOWN_MAPPING_QUALITY if record.mapping_quality == 255 else record.mapping_quality
+    place = read.query_position_or_next - 1 if read.is_del else read.query_position
+    if read.is_del and not _has_base_before(record, position):
+        return None
+    missing = record.query_qualities is None
+    quality = MISSING_QUALITY if missing else record.query_qualities[place]
+    code = DELETED if read.is_del else int(CODE_OF_ASCII[ord(record.query_sequence[place])])
+    return code | strand, quality, mapping, max(-120, min(120, read.indel))
+
+
+def _has_base_before(record: pysam.AlignedSegment, position: int) -> bool:
+    first: Sequence[int] = record.get_reference_positions()
+    return bool(first) and first[0] < position

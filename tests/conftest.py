@@ -1,0 +1,35 @@
+"""What tests of several folders need."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """An empty folder that other users may read, unlike ``tmp_path``."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def unprivileged() -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """A context in which this process, even if root's, may write only where everyone may."""
+
+    @contextlib.contextmanager
+    def another_user() -> Iterator[None]:
+        if os.geteuid() != 0:
+            yield
+            return
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return another_user

@@ -1,0 +1,81 @@
+"""Models on disk: written and read without loss, and refused with a reason."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from safetensors.numpy import load_file, save_file
+
+from diffbio_core.models import FEATURES, ModelError, default_model_path, load_card, load_model, save_model
+from diffbio_core.operators.variant.allele_classifier import AlleleClassifierConfig
+from diffbio_core.operators.variant.allele_pileup import PILEUP_CHANNELS, SUMMARY_CHANNELS
+from diffbio_core.pipelines import create_variant_calling_pipeline
+from diffbio_core.pipelines.allele_calling import AlleleCallingConfig, AlleleCallingPipeline
+from diffbio_core.windows.views import FLANK
+
+
+@pytest.fixture
+def pipeline():
+    config = AlleleCallingConfig(classifier=AlleleClassifierConfig(channels=4, kernels=(3, 3), hidden=5))
+    return AlleleCallingPipeline(config, rngs=nnx.Rngs(1))
+
+
+def test_a_model_comes_back_as_it_was_saved(pipeline, tmp_path):
+    save_model(tmp_path / "model", pipeline, command="diffbio train")
+    loaded = load_model(tmp_path / "model")
+    assert loaded.config == pipeline.config
+    for saved, found in zip(jax.tree.leaves(nnx.state(pipeline)), jax.tree.leaves(nnx.state(loaded)), strict=True):
+        np.testing.assert_array_equal(saved, found)
+    card = load_card(tmp_path / "model")
+    assert card["command"] == "diffbio train"
+    assert card["num_parameters"] == sum(leaf.size for leaf in jax.tree.leaves(nnx.state(pipeline)))
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"has no card\.json"):
+        load_card(tmp_path)
+
+
+def test_a_model_of_other_features_is_refused_with_what_differs(pipeline, tmp_path):
+    save_model(tmp_path, pipeline)
+    card = json.loads((tmp_path / "card.json").read_text())
+    card["features"]["flank"] = 50
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match="flank is 50, expected 16"):
+        load_card(tmp_path)
+
+
+def test_changed_parameters_are_refused(pipeline, tmp_path):
+    save_model(tmp_path, pipeline)
+    arrays = load_file(tmp_path / "parameters.safetensors")
+    arrays["classifier.head.bias"] += 1
+    save_file(arrays, tmp_path / "parameters.safetensors")
+    with pytest.raises(ModelError, match="sha256"):
+        load_model(tmp_path)
+
+
+def test_a_parameter_of_another_shape_is_named(pipeline, tmp_path):
+    save_model(tmp_path, pipeline)
+    card = json.loads((tmp_path / "card.json").read_text())
+    card["config"]["classifier"]["hidden"] = 6
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=r"parameter classifier\.\w+\.\w+ has shape .* expected"):
+        load_model(tmp_path)
+
+
+def test_a_pipeline_that_counts_no_copies_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"takes an AlleleCallingPipeline.*not a VariantCallingPipeline"):
+        save_model(tmp_path / "model", create_variant_calling_pipeline())
+    assert not (tmp_path / "model").exists()
+
+
+def test_the_card_of_the_shipped_model_is_that_of_this_version():
+    card = load_card(default_model_path())
+    assert card["features"] == FEATURES
+    assert tuple(FEATURES[name] for name in ("flank", "pileup_channels", "summary_channels")) == (
+        FLANK,
+        PILEUP_CHANNELS,
+        SUMMARY_CHANNELS,
+    )

@@ -1,0 +1,79 @@
+"""A pipeline trained by the library's trainer, put into ``diffbio call``."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+from flax import nnx
+
+from diffbio_core.models import save_model
+from diffbio_core.operators.variant.allele_classifier import AlleleClassifierConfig
+from diffbio_core.pipelines import AlleleCallingConfig, AlleleCallingPipeline
+from diffbio_core.simulation.variants import VariantModel
+from diffbio_core.training.labels import UNKNOWN
+from diffbio_core.utils.training import Trainer, TrainingConfig, cross_entropy_loss
+from diffbio_flows import evaluate_calls
+from diffbio_flows.training_views import Dataset, LabelledViews, labelled_views
+from diffbio_io.simulation import simulate_dataset
+
+TINY = AlleleCallingConfig(classifier=AlleleClassifierConfig(channels=16, kernels=(3, 5), hidden=32))
+
+
+def copies_loss(predictions, targets):
+    return cross_entropy_loss(predictions["logits"], targets["labels"])
+
+
+@pytest.fixture(scope="module")
+def numbered():
+    """Ten views whose length tells which they are, and labels."""
+    return LabelledViews({"length": np.arange(10, dtype=np.int32)}, np.array([0, 1, 2, 0, 1, 2, 0, 1, 2, 0], np.int8))
+
+
+def test_batches_hold_every_candidate_once_with_its_label(numbered):
+    found = []
+    for views, targets in numbered.batches(4, seed=1):
+        assert views["length"].shape == targets["labels"].shape == (4,)
+        found += [pair for pair in zip(views["length"], targets["labels"], strict=True) if pair[1] != UNKNOWN]
+    assert sorted(found) == list(enumerate(numbered.labels))
+    assert [number for number, _ in found] != sorted(number for number, _ in found)
+
+
+def test_the_seed_decides_on_the_order(numbered):
+    orders = [[tuple(views["length"]) for views, _ in numbered.batches(5, seed)] for seed in (1, 1, 2)]
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_a_batch_size_that_is_not_positive_is_refused(numbered):
+    with pytest.raises(ValueError, match="batch_size must be positive, got 0"):
+        next(numbered.batches(0))
+
+
+@pytest.mark.slow
+def test_a_pipeline_that_the_trainer_trained_calls_variants(diffbio, tmp_path):
+    training = simulate_dataset(
+        tmp_path / "training", length=200_000, depth=25, seed=11, variants=VariantModel().scaled(6), threads=1
+    )
+    unseen = simulate_dataset(
+        tmp_path / "unseen", length=60_000, depth=25, seed=12, variants=VariantModel().scaled(3), threads=1
+    )
+    views = labelled_views(Dataset.in_folder(training.reads.parent))
+    pipeline = AlleleCallingPipeline(TINY, rngs=nnx.Rngs(0))
+    threshold = float(pipeline.quality_filter.threshold[...])
+    trainer = Trainer(pipeline, TrainingConfig(learning_rate=3e-3, num_epochs=8))
+    seeds = itertools.count()
+    state = trainer.train(lambda: views.batches(64, next(seeds)), copies_loss)
+    assert 200 < state.step < 400
+    assert state.loss_history[-1] < state.loss_history[0] / 4
+    assert abs(float(pipeline.quality_filter.threshold[...]) - threshold) > 0.1
+
+    save_model(tmp_path / "model", pipeline, trained_on="simulated reads")
+    calls = tmp_path / "calls.vcf.gz"
+    files = ["--reads", unseen.reads, "--reference", unseen.reference, "--output", calls]
+    done = diffbio("call", *files, "--model", tmp_path / "model", "--workers", "1")
+    assert done.returncode == 0
+    card = json.loads(diffbio("model", "show", tmp_path / "model", "--json").stdout)
+    assert card["trained_on"] == "simulated reads"
+    overall = evaluate_calls(unseen.truth, calls, unseen.reference, unseen.confident).overall
+    assert overall.truth_total > 150
+    assert overall.f1 > 0.93
