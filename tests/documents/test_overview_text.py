@@ -39,7 +39,7 @@ def test_one_gradient_reaches_all_stages(pipeline, samples):
         predictions, _, _ = nnx.merge(graph, params, rest).apply(data, {}, None)
         return cross_entropy_loss(predictions["logits"], targets["labels"])
 
-    grads = jax.grad(pipeline_loss)(params, data, targets)
+    grads = jax.jit(jax.grad(pipeline_loss))(params, data, targets)
 
     assert float(grads["quality_filter"]["threshold"][...]) != 0
     assert jnp.abs(grads["classifier"]["output_layer"]["kernel"][...]).max() > 0

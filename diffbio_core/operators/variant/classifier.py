@@ -15,6 +15,9 @@ from diffbio_core.operators.dropout import Dropout
 from diffbio_core.operators.validation import check_fraction, check_positive, check_shapes
 from diffbio_core.typing import Metadata, PyTree
 
+_COLUMNS_AT_ONCE = 1 << 14
+"""Columns of one long pileup whose hidden values are in memory at once."""
+
 
 @dataclass(frozen=True)
 class VariantClassifierConfig(OperatorConfig):
@@ -101,9 +104,28 @@ class VariantClassifier(OperatorModule):
             reference: One-hot reference.
             random_params: PRNG key for dropout.
         """
-        width = self.config.input_window
-        relative = None if reference is None else sliding_windows(relative_pileup(pileup, reference), width)
-        return self._network(sliding_windows(pileup, width), relative, random_params).T
+        columns = {"pileup": pileup}
+        if reference is not None:
+            columns["relative"] = relative_pileup(pileup, reference)
+        width, length = self.config.input_window, pileup.shape[0]
+        before, block = width // 2, min(length, _COLUMNS_AT_ONCE)
+        missing = -length % block
+        parts = {}
+        for name, values in columns.items():
+            padded = jnp.pad(values, ((before, width - 1 - before + missing), (0, 0)))
+            parts[name] = jnp.stack([padded[start : start + block + width - 1] for start in range(0, length, block)])
+        if random_params is not None:
+            parts["key"] = jax.random.split(random_params, len(parts["pileup"]))
+
+        def classify_block(part: dict[str, Array]) -> Array:
+            relative = sliding_windows(part["relative"], width) if "relative" in part else None
+            return self._network(sliding_windows(part["pileup"], width), relative, part.get("key")).T
+
+        if block == length:
+            return classify_block({name: values[0] for name, values in parts.items()})
+        # Backwards, hidden values are computed again: those of a whole contig would fill the memory.
+        logits = jax.lax.map(jax.checkpoint(classify_block), parts)
+        return logits.reshape(-1, logits.shape[-1])[:length]
 
     def apply(
         self,
@@ -170,11 +192,12 @@ def relative_pileup(
     return jnp.stack([matching.sum(axis=-1), first, second, third], axis=-1)
 
 
-def sliding_windows(columns: Float[Array, "length channels"], width: int) -> Float[Array, "width*channels length"]:
-    """The window around every column, zeros beyond the ends, columns last."""
-    before, length = width // 2, columns.shape[0]
-    padded = jnp.pad(columns.T, ((0, 0), (before, width - 1 - before)))
-    return jnp.concatenate([padded[:, shift : shift + length] for shift in range(width)], axis=0)
+def sliding_windows(
+    columns: Float[Array, "length+width-1 channels"], width: int
+) -> Float[Array, "width*channels length"]:
+    """Every window of so many columns that lies wholly inside, flattened, the long axis last."""
+    length = columns.shape[0] - width + 1
+    return jnp.concatenate([columns[shift : shift + length].T for shift in range(width)], axis=0)
 
 
 def _dense(layer: nnx.Linear, values: Float[Array, "inputs n"]) -> Float[Array, "outputs n"]:

@@ -106,7 +106,7 @@ def test_gradients_reach_every_part(pipeline):
         result, _, _ = pipeline.apply(data, {}, None)
         return (result["logits"] ** 2).sum() + (result["filter_weights"] ** 2).sum()
 
-    gradients = nnx.state(jax.grad(loss)(pipeline), nnx.Param)
+    gradients = nnx.state(jax.jit(jax.grad(loss))(pipeline), nnx.Param)
 
     assert all(jnp.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradients))
 

@@ -83,7 +83,7 @@ def test_gradients_reach_every_learnable_part(pipeline):
         result, _, _ = pipeline.apply(copied, {}, None)
         return (result["preprocessed_reads"] * weights).sum() + (result["read_weights"] * jnp.arange(8)).sum()
 
-    gradients = jax.grad(loss)(pipeline)
+    gradients = jax.jit(jax.grad(loss))(pipeline)
 
     for parameter in (
         gradients.quality_filter.threshold,

@@ -177,7 +177,7 @@ def test_gradients_reach_the_threshold_and_every_weight_that_is_used(pipeline):
     def loss(pipeline):
         return (pipeline.apply(data, {}, None)[0]["logits"] ** 2).sum()
 
-    gradients = nnx.state(jax.grad(loss)(pipeline), nnx.Param)
+    gradients = nnx.state(jax.jit(jax.grad(loss))(pipeline), nnx.Param)
 
     assert all(jnp.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradients))
 

@@ -93,7 +93,7 @@ def test_a_higher_threshold_finds_fewer_adapters():
 def test_threshold_and_temperature_are_learnable():
     read = one_hot("C" * 20 + "AGATCTGATGAG")
 
-    gradients = jax.grad(lambda operator: operator.trim(read)[2])(
+    gradients = jax.jit(jax.grad(lambda operator: operator.trim(read)[2]))(
         SoftAdapterRemoval(AdapterRemovalConfig(match_threshold=0.8))
     )
 

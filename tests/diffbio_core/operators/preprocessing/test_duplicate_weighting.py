@@ -110,7 +110,7 @@ def test_thresholds_and_projection_get_gradients():
             jnp.concatenate([noisy, reads(random_codes(1, seed=9))]), jnp.full((5, 80), 30.0)
         )[0].sum()
 
-    gradients = jax.grad(total)(DifferentiableDuplicateWeighting(DuplicateWeightingConfig(temperature=5.0)))
+    gradients = jax.jit(jax.grad(total))(DifferentiableDuplicateWeighting(DuplicateWeightingConfig(temperature=5.0)))
 
     assert float(gradients.similarity_threshold[...]) > 0
     assert jnp.abs(gradients.projection[...]).max() > 0

@@ -5,6 +5,7 @@ import pytest
 from flax import nnx
 
 from diffbio_core.operators.variant import VariantClassifier, VariantClassifierConfig
+from diffbio_core.operators.variant import classifier as classifier_module
 from diffbio_core.operators.variant.classifier import relative_pileup
 from tests.diffbio_core.read_samples import largest_difference
 
@@ -42,6 +43,20 @@ def test_all_columns_at_once_give_what_their_windows_give_one_by_one(pileup, wid
     for position in range(9):
         alone = classifier.classify(window(pileup, position), window(reference, position))
         assert largest_difference(together[position], alone) < 1e-6
+
+
+@pytest.mark.parametrize("block", [2, 3, 4, 8])
+def test_a_long_pileup_in_blocks_gives_what_it_gives_at_once(monkeypatch, pileup, classifier, block):
+    reference = jnp.eye(4)[jnp.arange(9) % 4]
+    whole = classifier.classify_columns(pileup, reference)
+    monkeypatch.setattr(classifier_module, "_COLUMNS_AT_ONCE", block)
+
+    def total(pileup):
+        return (classifier.classify_columns(pileup, reference) ** 2).sum()
+
+    assert largest_difference(classifier.classify_columns(pileup, reference), whole) < 1e-6
+    assert classifier.classify_columns(pileup, random_params=jax.random.key(0)).shape == (9, 3)
+    assert jnp.abs(jax.grad(total)(pileup)).min() > 0
 
 
 def test_leading_axes_are_batches(classifier):
