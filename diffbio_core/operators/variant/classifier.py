@@ -196,8 +196,9 @@ def sliding_windows(
     columns: Float[Array, "length+width-1 channels"], width: int
 ) -> Float[Array, "width*channels length"]:
     """Every window of so many columns that lies wholly inside, flattened, the long axis last."""
-    length = columns.shape[0] - width + 1
-    return jnp.concatenate([columns[shift : shift + length].T for shift in range(width)], axis=0)
+    length, last = columns.shape[0] - width + 1, columns.T
+    # Stacked, not concatenated: XLA would turn the product with a concatenation into one small product per part.
+    return jnp.stack([last[:, shift : shift + length] for shift in range(width)]).reshape(-1, length)
 
 
 def _dense(layer: nnx.Linear, values: Float[Array, "inputs n"]) -> Float[Array, "outputs n"]:
