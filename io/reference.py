@@ -12,11 +12,9 @@ import pysam
 from jaxtyping import UInt8
 
 from diffbio_core.problems import InputError, Problem
+from diffbio_core.windows.encoding import BASES, CODE_OF_ASCII, N_BASE
 
-_CODES = np.full(256, 4, np.uint8)
-for _code, _letters in enumerate((b"Aa", b"Cc", b"Gg", b"Tt")):
-    _CODES[list(_letters)] = _code
-_LETTERS = np.frombuffer(b"ACGTN", np.uint8)
+_LETTERS = np.frombuffer(BASES.encode("ascii"), np.uint8)
 _BLOCK = 1 << 16
 
 
@@ -65,11 +63,11 @@ class Reference:
             KeyError: The reference has no such contig.
         """
         length = self.contigs[contig]
-        codes = np.full(max(0, stop - start), 4, np.uint8)
+        codes = np.full(max(0, stop - start), N_BASE, np.uint8)
         low, high = max(start, 0), min(stop, length)
         if low < high:
             letters = self._fasta.fetch(contig, low, high).encode("ascii")
-            codes[low - start : high - start] = _CODES[np.frombuffer(letters, np.uint8)]
+            codes[low - start : high - start] = CODE_OF_ASCII[np.frombuffer(letters, np.uint8)]
         return codes
 
     def sequence(self, contig: str, start: int, stop: int) -> str:

@@ -85,26 +85,6 @@ def vcf_line(site: CalledSite) -> str:
     return "\t".join(fields) + "\n"
 
 
-def write_shard(path: str | os.PathLike[str], sites: Iterable[CalledSite]) -> int:
-    """Write a shard's records, sorted by position, as lines without a header; the file appears when whole.
-
-    Returns:
-        Number of records.
-    """
-    lines = [vcf_line(site) for site in sorted(sites)]
-    target = Path(path)
-    with tempfile.NamedTemporaryFile("w", dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-        try:
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, target)
-        except BaseException:
-            os.unlink(file.name)
-            raise
-    return len(lines)
-
-
 def merge_shards(
     output: str | os.PathLike[str],
     shards: Sequence[str | os.PathLike[str]],
@@ -119,7 +99,7 @@ def merge_shards(
 
     Args:
         output: Where the VCF goes; an old one and its indexes are replaced.
-        shards: Files of :func:`write_shard`, in the order of the contigs and along each contig.
+        shards: Files of lines of :func:`vcf_line`, each sorted, in the order of the contigs and along each contig.
         contigs: Length (bp) of every contig, in the header's order.
         header: Text of :func:`vcf_header`.
         join: Makes the output's lines of the shards' lines; by default they follow each other.

@@ -63,10 +63,6 @@ class CallStage:
             logs[which] = np.asarray(result, np.float64)[: which.size]
         return AlleleEvidence(logs, supports, matches, depth)
 
-    def warm_up(self, rows: int = ROW_BUCKETS[0]) -> None:
-        """Compile for one row bucket, or load what was compiled before."""
-        self._call(self._parameters, CandidateViews.empty(BATCH_SIZE, rows).arrays()).block_until_ready()
-
 
 def _count_reads(views: CandidateViews) -> tuple[np.ndarray, np.ndarray]:
     """Reads that show the allele, and reads that show the reference, per view."""

@@ -16,6 +16,7 @@ import numba
 import numpy as np
 from jaxtyping import Float64, Int32, Int64, UInt8
 
+from diffbio_core.windows.planes import MAX_LANES
 from diffbio_core.windows.records import (
     SET_ASIDE,
     THINNED,
@@ -26,7 +27,7 @@ from diffbio_core.windows.records import (
     little_endian_32,
 )
 
-MAX_DEPTH = 256
+MAX_DEPTH = MAX_LANES
 """Reads that may overlap one position: the lanes of a window. Above it reads are thinned."""
 
 THINNED_DEPTH = 176

@@ -19,4 +19,4 @@ DELETION_AFTER = 16
 """Bit of a view's symbol: a deletion starts after this column."""
 
 SUPPORTS, DIFFERS, UNINFORMATIVE = range(3)
-"""Role of a row: shows the allele; shows another; does not reach the end of the repeat that an indel could shift in."""
+"""Role of a row: shows the allele; shows another; fits both alike, as one that ends in the repeat of the indel."""
