@@ -36,9 +36,10 @@ SOURCES = (
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True, help="Folder of dataset folders.")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Model folder to write.")
 @click.option("--epochs", type=int, default=AlleleTrainingConfig.epochs, show_default=True)
+@click.option("--members", type=int, default=AlleleClassifierConfig.members, show_default=True)
 @click.option("--channels", type=int, default=AlleleClassifierConfig.channels, show_default=True)
 @click.option("--seed", type=int, default=AlleleTrainingConfig.seed, show_default=True)
-def main(data: Path, output: Path, epochs: int, channels: int, seed: int) -> None:
+def main(data: Path, output: Path, epochs: int, members: int, channels: int, seed: int) -> None:
     """Train and write the model; the card tells what it was made of."""
     folders = sorted(folder for folder in data.iterdir() if (folder / "truth.vcf.gz").exists())
     parts = []
@@ -58,7 +59,7 @@ def main(data: Path, output: Path, epochs: int, channels: int, seed: int) -> Non
     pipeline, progress = train_alleles(
         joined.views,
         joined.labels,
-        AlleleCallingConfig(classifier=AlleleClassifierConfig(channels=channels)),
+        AlleleCallingConfig(classifier=AlleleClassifierConfig(members=members, channels=channels)),
         config,
         report,
     )
@@ -67,7 +68,8 @@ def main(data: Path, output: Path, epochs: int, channels: int, seed: int) -> Non
         pipeline,
         diffbio=__version__,
         sources=SOURCES,
-        command=f"python -m diffbio_flows.shipped_model --epochs {epochs} --channels {channels} --seed {seed}",
+        command=f"python -m diffbio_flows.shipped_model --epochs {epochs} --members {members} --channels {channels} "
+        f"--seed {seed}",
         training=dataclasses.asdict(config),
         training_data={folder.name: int(part.labels.size) for folder, part in zip(folders, parts, strict=True)},
         metrics={

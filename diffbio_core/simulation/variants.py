@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import UInt8
@@ -26,7 +26,7 @@ class VariantModel:
         repeat_scale: Multiplies the odds that a homopolymer or short tandem repeat differs in length.
         homozygous: Share of variants on both haplotypes.
         second_allele: Share of variable repeats where both haplotypes differ from the reference and from each other.
-        neighbours: Share of variants that have another SNV drawn within 20 bp.
+        neighbours: Share of variants that have another drawn within 20 bp, one in four an indel; most share haplotypes.
         longest_indel: Longest indel (bp).
 
     Raises:
@@ -38,8 +38,8 @@ class VariantModel:
     indel_rate: float = 1.2e-4
     repeat_scale: float = 1.0
     homozygous: float = 0.36
-    second_allele: float = 0.12
-    neighbours: float = 0.03
+    second_allele: float = 0.25
+    neighbours: float = 0.08
     longest_indel: int = 80
 
     def __post_init__(self) -> None:
@@ -112,16 +112,9 @@ def draw_variants(
     """
     start, stop = interval or (0, len(reference))
     drawn = _draw_repeat_variants(reference, start, stop, model, rng)
-    drawn += _draw_indels(reference, start, stop, model, rng)
+    drawn += _draw_indels(reference, _draw_positions(start, stop, model.indel_rate, rng), model, rng)
     drawn += _draw_snvs(reference, _draw_positions(start, stop, model.snv_rate, rng), model, rng)
-    near = rng.random(len(drawn)) < model.neighbours
-    offsets = rng.integers(1, 21, len(drawn)) * rng.choice([-1, 1], len(drawn))
-    around = [
-        (variant.start if offset < 0 else variant.stop - 1) + int(offset)
-        for variant, offset, chosen in zip(drawn, offsets, near, strict=True)
-        if chosen
-    ]
-    drawn += _draw_snvs(reference, [p for p in around if start <= p < stop], model, rng)
+    drawn += _draw_neighbours(reference, drawn, start, stop, model, rng)
     return _without_overlaps(drawn, start, stop)
 
 
@@ -205,11 +198,35 @@ def _draw_snvs(
     return variants
 
 
+def _draw_neighbours(
+    reference: np.ndarray,
+    variants: Sequence[Variant],
+    start: int,
+    stop: int,
+    model: VariantModel,
+    rng: np.random.Generator,
+) -> list[Variant]:
+    """Variants near some of those drawn: what one event changed in several places lies on the same haplotypes."""
+    drawn = []
+    for variant in variants:
+        if rng.random() >= model.neighbours:
+            continue
+        offset, before = int(rng.integers(1, 21)), rng.random() < 0.5
+        position = variant.start - offset if before else variant.stop - 1 + offset
+        if not start <= position < stop:
+            continue
+        draw = _draw_indels if rng.random() < 0.25 else _draw_snvs
+        together = len(variant.alts) == 1 and rng.random() < 0.7
+        for near in draw(reference, [position], model, rng):
+            drawn.append(replace(near, genotype=variant.genotype) if together else near)
+    return drawn
+
+
 def _draw_indels(
-    reference: np.ndarray, start: int, stop: int, model: VariantModel, rng: np.random.Generator
+    reference: np.ndarray, positions: Iterable[int], model: VariantModel, rng: np.random.Generator
 ) -> list[Variant]:
     variants = []
-    for position in _draw_positions(start, stop, model.indel_rate, rng):
+    for position in positions:
         length = min(int(rng.geometric(0.4 if rng.random() < 0.88 else 0.07)), model.longest_indel)
         insertion, tandem = rng.random() < 0.5, rng.random() < 0.5
         random_bases = rng.integers(0, 4, length).astype(np.uint8)

@@ -97,12 +97,14 @@ def train_alleles(
         optax.clip_by_global_norm(config.clip_norm), optax.adamw(schedule, weight_decay=config.weight_decay)
     )
 
-    def logits(parameters: nnx.State, views: dict[str, jax.Array]) -> jax.Array:
+    def called(parameters: nnx.State, views: dict[str, jax.Array], name: str) -> jax.Array:
         pipeline = nnx.merge(graph, parameters)
-        return jax.vmap(lambda view: pipeline.apply(view, {}, None)[0]["logits"])(views)
+        return jax.vmap(lambda view: pipeline.apply(view, {}, None)[0][name])(views)
 
     def loss(parameters: nnx.State, views: dict[str, jax.Array], labels: jax.Array) -> jax.Array:
-        return optax.softmax_cross_entropy_with_integer_labels(logits(parameters, views), labels).mean()
+        # Each member learns for itself: trained for their mean, they would be one larger network.
+        logits = called(parameters, views, "member_logits")
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels[:, None]).mean(0).sum()
 
     @jax.jit
     def update(parameters, average, state, views, labels, key):
@@ -114,7 +116,7 @@ def train_alleles(
         average = jax.tree.map(lambda a, p: config.average * a + (1 - config.average) * p, average, parameters)
         return parameters, average, state, value
 
-    predict = jax.jit(logits)
+    predict = jax.jit(lambda parameters, views: called(parameters, views, "logits"))
 
     def batch(which: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
         return {name: values[which] for name, values in views.items()}, labels[which].astype(np.int32)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from jaxtyping import Int8
 
 from diffbio_core.calling.alleles import Bases, edit, normalise
 from diffbio_core.evaluation.records import GenotypedVariant
+from diffbio_core.training.haplotype_labels import Edit, SupportedAllele, copies_by_haplotype
 from diffbio_core.windows.encoding import BASES
 from diffbio_core.windows.planes import ShardPlanes
+from diffbio_core.windows.view_encoding import SUPPORTS
+from diffbio_core.windows.views import candidate_depth, cut_views
+
+CLUSTER_GAP = 50
+"""True variants farther apart than this (bp) are not written as one allele."""
+
+_MIN_SUPPORTS = 3
+_MIN_SHARE = 0.12
+_LARGE_SHARE = 0.25
 
 UNKNOWN = -1
 """Label of a candidate that the truth says nothing of."""
@@ -29,16 +40,36 @@ class TruthAlleles:
     Attributes:
         copies: Copies of each allele that candidates can name.
         complex_spans: Intervals of alleles that are neither single-base changes nor plain indels.
+        variants: The truth, by position.
+        bases: As given.
     """
 
     def __init__(self, variants: Iterable[GenotypedVariant], bases: Bases) -> None:
         self.copies: dict[AlleleKey, int] = {}
         self.complex_spans: list[tuple[int, int]] = []
-        for variant in variants:
+        self.variants = sorted(variants, key=lambda variant: variant.position)
+        self.bases = bases
+        for variant in self.variants:
             for allele in variant.alleles:
                 if allele != variant.ref:
                     position, ref, (alt,) = normalise(variant.position, variant.ref, (allele,), bases)
                     self._add(position, ref, alt)
+
+    def clusters(self, start: int, stop: int) -> Iterator[list[GenotypedVariant]]:
+        """Variants of an interval in runs of which none lies within ``CLUSTER_GAP`` of another run's."""
+        run: list[GenotypedVariant] = []
+        end = start
+        first = bisect_left(self.variants, start, key=lambda variant: variant.position)
+        for variant in self.variants[first:]:
+            if variant.position >= stop:
+                break
+            if run and variant.position - end > CLUSTER_GAP:
+                yield run
+                run = []
+            end = max(end, variant.stop) if run else variant.stop
+            run.append(variant)
+        if run:
+            yield run
 
     def _add(self, position: int, ref: str, alt: str) -> None:
         if len(ref) == len(alt):
@@ -72,7 +103,11 @@ def candidate_keys(planes: ShardPlanes) -> list[AlleleKey]:
 def label_candidates(
     planes: ShardPlanes, truth: TruthAlleles, confident: list[tuple[int, int]]
 ) -> Int8[np.ndarray, "candidates"]:
-    """Copies (0, 1, 2) of each candidate, or ``UNKNOWN`` outside the confident intervals and in complex records.
+    """Copies (0, 1, 2) of each candidate, or ``UNKNOWN`` outside the confident intervals.
+
+    Where a true allele is no candidate, or many reads near a true indel show another allele, candidates are labelled by
+    the haplotypes that they spell together; what many reads show is ``UNKNOWN`` where that fails, as is the rest within
+    a complex record.
 
     Args:
         planes: The shard.
@@ -88,4 +123,60 @@ def label_candidates(
     labels[(place < 0) | (positions >= stops[np.maximum(place, 0)] if stops.size else True)] = UNKNOWN
     for start, stop in truth.complex_spans:
         labels[(positions >= start - 1) & (positions <= stop)] = UNKNOWN
+    _label_by_haplotypes(planes, keys, positions, labels, truth)
     return labels
+
+
+def _label_by_haplotypes(
+    planes: ShardPlanes, keys: list[AlleleKey], positions: np.ndarray, labels: np.ndarray, truth: TruthAlleles
+) -> None:
+    """Change the labels of candidates near true alleles that reads write in another way."""
+    found = set(keys)
+    width, number = planes.grid.reference_length, planes.shard.first_window
+    start, stop = number * width, min((number + planes.shard.num_windows) * width, planes.contig_length)
+    missing = np.array(
+        sorted(
+            [key[0] for key in truth.copies if start <= key[0] < stop and key not in found]
+            + [place for place, _ in truth.complex_spans if start <= place < stop]
+        )
+    )
+    for cluster in truth.clusters(start, stop):
+        low, high = cluster[0].position - CLUSTER_GAP, max(variant.stop for variant in cluster) + CLUSTER_GAP
+        lacking = np.any((missing >= low) & (missing < high))
+        if not lacking and all(variant.kind == "SNP" for variant in cluster):
+            continue
+        chosen = np.flatnonzero((positions >= low) & (positions < high) & (positions < stop)).astype(np.int32)
+        supports, shares = _supports(planes, chosen)
+        shown = (supports >= _MIN_SUPPORTS) & (shares >= _MIN_SHARE)
+        foreign = np.array([keys[index] not in truth.copies for index in chosen], bool)
+        if not lacking and not np.any(shown & foreign & (shares >= _LARGE_SHARE)):
+            continue
+        alleles = [
+            SupportedAllele(_edit(keys[index]), int(n)) for index, n in zip(chosen[shown], supports[shown], strict=True)
+        ]
+        inside = low >= start and high <= stop
+        copies = copies_by_haplotype(cluster, alleles, low, high, truth.bases) if inside else None
+        for place, index in enumerate(chosen[shown]):
+            if copies is not None and place in copies:
+                labels[index] = copies[place]
+            elif keys[index] not in truth.copies:
+                labels[index] = UNKNOWN
+        if copies is not None:
+            for index in chosen[~shown]:
+                if keys[index] in truth.copies:
+                    labels[index] = UNKNOWN
+
+
+def _supports(planes: ShardPlanes, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Reads that show each candidate, and their share."""
+    views = cut_views(planes, chosen, max(1, int(candidate_depth(planes)[chosen].max(initial=0))))
+    present = views.group > 0
+    supports = (present & ((views.group.astype(np.int8) - 1) >> 1 == SUPPORTS)).sum(1)
+    return supports, supports / np.maximum(present.sum(1), 1)
+
+
+def _edit(key: AlleleKey) -> Edit:
+    position, length, new = key
+    if length == 0:
+        return position, position + 1, new
+    return position + 1, position + 1 - min(length, 0), new

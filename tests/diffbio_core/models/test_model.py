@@ -50,7 +50,7 @@ def test_a_model_of_other_features_is_refused_with_what_differs(pipeline, tmp_pa
 def test_changed_parameters_are_refused(pipeline, tmp_path):
     save_model(tmp_path, pipeline)
     arrays = load_file(tmp_path / "parameters.safetensors")
-    arrays["classifier.head.bias"] += 1
+    arrays["classifier.networks.0.head.bias"] += 1
     save_file(arrays, tmp_path / "parameters.safetensors")
     with pytest.raises(ModelError, match="sha256"):
         load_model(tmp_path)
@@ -61,7 +61,7 @@ def test_a_parameter_of_another_shape_is_named(pipeline, tmp_path):
     card = json.loads((tmp_path / "card.json").read_text())
     card["config"]["classifier"]["hidden"] = 6
     (tmp_path / "card.json").write_text(json.dumps(card))
-    with pytest.raises(ModelError, match=r"parameter classifier\.\w+\.\w+ has shape .* expected"):
+    with pytest.raises(ModelError, match=r"parameter classifier[.\w]+ has shape .* expected"):
         load_model(tmp_path)
 
 
