@@ -51,20 +51,21 @@ class AllelePileup(OperatorModule):
         present = (code != NO_READ).astype(kind)
         weight = weight * present
         code = jnp.where(code == data["reference"], jnp.uint8(_MATCH), code)
+        # Columns last, since so short an axis as the channels would keep XLA from using vector instructions.
         cells = jnp.concatenate(
             [
-                (code[..., None] == jnp.array(_SYMBOLS, jnp.uint8)).astype(kind) * weight[..., None],
-                ((symbol & INSERTION_AFTER) != 0).astype(kind)[..., None] * weight[..., None],
-                ((symbol & DELETION_AFTER) != 0).astype(kind)[..., None] * weight[..., None],
-                present[..., None],
-                data["base_quality"].astype(kind)[..., None],
+                jnp.where(code[:, None] == jnp.array(_SYMBOLS, jnp.uint8)[:, None], weight[:, None], 0),
+                jnp.where((symbol & INSERTION_AFTER) != 0, weight, 0)[:, None],
+                jnp.where((symbol & DELETION_AFTER) != 0, weight, 0)[:, None],
+                present[:, None],
+                data["base_quality"].astype(kind)[:, None],
             ],
-            axis=-1,
+            axis=1,
         )
         # Both strands of the uninformative reads are one group.
         group = jnp.minimum(data["group"], 1 + 2 * UNINFORMATIVE)
         member = (group[:, None] == jnp.arange(1, _GROUPS + 1, dtype=jnp.uint8)).astype(kind)
-        sums = jnp.einsum("rg,rwc->wgc", member, cells, precision=jax.lax.Precision.HIGHEST)
+        sums = jnp.einsum("rg,rcw->wgc", member, cells, precision=jax.lax.Precision.HIGHEST)
         count = member.sum(0)
         depth = jnp.maximum(count.sum(), 1)
         scale = jnp.ones(_CELL_CHANNELS, kind).at[-1].set(1 / 40)
