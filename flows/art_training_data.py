@@ -3,7 +3,8 @@
     python -m diffbio_flows.art_training_data --reference grch38.fa.gz --output training [--profile hs25_150]...
 
 Each profile gets fresh variants on its own slices of the reference, reads that ART draws from the two haplotypes, and
-bwa's alignment of them to the whole reference. Needs Debian's art-nextgen-simulation-tools, bwa and samtools.
+bwa's alignment of them to the whole reference. Another ``--seed`` draws other slices and variants, into folders of their
+own. Needs Debian's art-nextgen-simulation-tools, bwa and samtools.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def simulate(name: str, options: argparse.Namespace, index: Path) -> None:
     """Make one profile's folder: reads.bam, reference.fa.gz, truth.vcf.gz, confident.bed and their indexes."""
     profile, seed = PROFILES[name], options.seed + 100 * list(PROFILES).index(name)
     rng = np.random.default_rng(seed)
-    folder = options.output / name
+    folder = options.output / f"art_{name}_seed{options.seed}"
     folder.mkdir(exist_ok=True)
     with pysam.FastaFile(str(options.reference)) as fasta:
         contigs = {contig: encode_bases(fasta.fetch(contig)) for contig in fasta.references}

@@ -2,7 +2,8 @@
 
     python -m diffbio_flows.simulated_training_data --output DIR [--reference FASTA] [--profile NAME]...
 
-Each profile gets fresh variants on its own slices of the reference; without one, on a random genome of its own.
+Each profile gets fresh variants on its own slices of the reference; without one, on a random genome of its own. Another
+``--seed`` draws other slices and variants, into folders of their own.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def main() -> None:
     for name in options.profile or PROFILES:
         profile, seed = PROFILES[name], options.seed + 1000 * (1 + list(PROFILES).index(name))
         simulate_dataset(
-            options.output / f"own_{name}",
+            options.output / f"own_{name}_seed{options.seed}",
             reference=options.reference,
             regions=slices_of(options.reference, profile, seed) if options.reference else (),
             length=round(profile.megabases * 1e6),
