@@ -3,8 +3,8 @@
     python -m diffbio_flows.art_training_data --reference grch38.fa.gz --output training [--profile hs25_150]...
 
 Each profile gets fresh variants on its own slices of the reference, reads that ART draws from the two haplotypes, and
-bwa's alignment of them to the whole reference. Another ``--seed`` draws other slices and variants, into folders of their
-own. Needs Debian's art-nextgen-simulation-tools, bwa and samtools.
+bwa's alignment of them to the whole reference. Another ``--seed`` draws other slices and variants, into folders of
+their own. Needs Debian's art-nextgen-simulation-tools, bwa and samtools.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
     python -m diffbio_flows.art_training_data --output training --reference grch38.fa.gz
     python -m diffbio_flows.shipped_model --data training --output diffbio_core/models/default
 
-The first two were run with several seeds: the card names every set. The second needs Debian's ART and bwa and may be left
-out; without ``--reference`` the first draws random genomes.
+The first two were run with several seeds: the card names every set. The second needs Debian's ART and bwa and may be
+left out; without ``--reference`` the first draws random genomes.
 """
 
 from __future__ import annotations
