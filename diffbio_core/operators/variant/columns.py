@@ -90,10 +90,12 @@ def _sum_bases_jvp(reference_length, by_quality, primals, tangents):
     reads, quality, read_mask, threshold, positions = primals
     by_read, by_base_quality, by_mask, by_threshold, _ = tangents
     if _is_zero(by_threshold):
-        sums = _sum_bases(*primals, reference_length, by_quality)
+        sums = _sum_bases(reads, quality, read_mask, threshold, positions, reference_length, by_quality)
         tangent = jnp.zeros_like(sums[0])
     else:
-        *sums, slopes = _sum_bases_and_slopes(*primals, reference_length, by_quality)
+        *sums, slopes = _sum_bases_and_slopes(
+            reads, quality, read_mask, threshold, positions, reference_length, by_quality
+        )
         tangent = -by_threshold * slopes
     total_tangent = jnp.zeros_like(sums[1])
 
