@@ -82,7 +82,9 @@ def _sum_bases(
     by_quality: bool,
 ) -> tuple[Array, Array]:
     arrays = (reads, quality, read_mask, _of_each_read(threshold, reads))
-    return _on_reference(functools.partial(_weighted, by_quality=by_quality), arrays, positions, reference_length)
+    weighted = functools.partial(_weighted, by_quality=by_quality)
+    sums, total = _on_reference(weighted, arrays, positions, reference_length)
+    return sums, total
 
 
 @functools.partial(_sum_bases.defjvp, symbolic_zeros=True)
@@ -131,7 +133,8 @@ def _sum_bases_and_slopes(
     """`_sum_bases`, and how fast the first sum falls where the threshold rises."""
     arrays = (reads, quality, read_mask, _of_each_read(threshold, reads))
     weighted = functools.partial(_weighted, by_quality=by_quality, slopes=True)
-    return _on_reference(weighted, arrays, positions, reference_length)
+    sums, total, slopes = _on_reference(weighted, arrays, positions, reference_length)
+    return sums, total, slopes
 
 
 @_sum_bases_and_slopes.defjvp
