@@ -1,26 +1,27 @@
 """Speed of every operator and pipeline, forward and backward, beside the public library that the documents describe.
 
-Run it with `python benchmarks/operators.py [--large] [--only NAME ...] [--repeats N]`. Times are medians of warm,
-compiled calls (the minimum in brackets), in milliseconds; throughput is in million bases of reads per second of the
-median. What the public library takes was measured on two cores. `--large` adds 100 times the reads over 100 times the
-reference.
+Run it with `python benchmarks/operators.py [--large] [--only NAME ...] [--repeats N] [--public PYTHON]`. Times are
+medians of warm, compiled calls (the minimum in brackets), in milliseconds; throughput is in million bases of reads per
+second of the median. With `--public`, an interpreter in which `diffbio` of the package index is installed, the cases
+that both have are run there too, in turn with ours; else what it took on two idle cores is shown. `--large` adds 100
+times the reads over 100 times the reference.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from timed_cases import READ_LENGTH, Run, Timed, applied, mapper_inputs, simulated_reads
 
 from diffbio_core.operators import DifferentiableQualityFilter, QualityFilterConfig
 from diffbio_core.operators.mapping import NeuralReadMapper, NeuralReadMapperConfig
@@ -46,7 +47,6 @@ from diffbio_core.pipelines import (
     create_variant_calling_pipeline,
 )
 
-READ_LENGTH = 100
 SIZES = [(300, 1_000), (3_000, 10_000)]
 LARGE = 100
 
@@ -57,6 +57,9 @@ PUBLIC_MS = {
     ("preprocessing", 500, "forward"): 10.9,
     ("mapper", 32, "forward"): 207.0,
 }
+COMPARED = {(name, num_reads) for name, num_reads, _ in PUBLIC_MS}
+ROUNDS = 3
+PREPROCESSED = applied("preprocessed_reads")
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Case:
     reference_length: int
     operator: nnx.Module
     data: dict[str, jax.Array]
-    run: Callable[[Any, dict[str, jax.Array]], jax.Array]
+    run: Run
     num_bases: int
 
 
@@ -78,7 +81,9 @@ def main() -> None:
     parser.add_argument("--large", action="store_true", help="add 100 times the size (needs 8 GB)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="operators to run")
     parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--public", metavar="PYTHON", help="interpreter that has the public library")
     arguments = parser.parse_args()
+    public = PublicLibrary(arguments.public) if arguments.public else None
 
     sizes = SIZES + [(LARGE * reads, LARGE * length) for reads, length in SIZES] * arguments.large
     print(f"{jax.devices()[0].device_kind}, JAX {jax.__version__}; import: {import_ratio():.2f} x jax, flax and optax")
@@ -89,8 +94,41 @@ def main() -> None:
     for case in cases(sizes):
         if arguments.only and case.name not in arguments.only:
             continue
-        for direction, function in (("forward", forward(case)), ("gradient", gradient(case))):
-            print_line(case, direction, measure(function, case, arguments.repeats))
+        for direction in ("forward", "gradient"):
+            ours = Timed(case.operator, case.data, case.run, direction)
+            if public is None or (case.name, case.num_reads) not in COMPARED:
+                known = PUBLIC_MS.get((case.name, case.num_reads, direction))
+                print_line(case, direction, ours.measure(arguments.repeats), known)
+                continue
+            times: list[float] = []
+            theirs: list[float] = []
+            for _ in range(ROUNDS):
+                times += ours.measure(arguments.repeats)
+                theirs += public.measure(case.name, direction, arguments.repeats)
+            print_line(case, direction, times, float(np.median(theirs)))
+
+
+class PublicLibrary:
+    """A process of another interpreter, which runs what `public_library.py` knows."""
+
+    def __init__(self, python: str):
+        script = Path(__file__).with_name("public_library.py")
+        self._process = subprocess.Popen([python, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def measure(self, name: str, direction: str, repeats: int) -> list[float]:
+        """Milliseconds of each call.
+
+        Raises:
+            RuntimeError: The other process ended.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{name}\t{direction}\t{repeats}\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"the public library's process ended before it had run {name}, {direction}: see above")
+        return json.loads(answer)
 
 
 def cases(sizes: list[tuple[int, int]]) -> Iterator[Case]:
@@ -98,7 +136,7 @@ def cases(sizes: list[tuple[int, int]]) -> Iterator[Case]:
     for num_reads, length in sizes:
         yield from cases_of_reads(num_reads, length)
     reads = simulated_reads(500, 1_000)
-    yield Case("preprocessing", 500, 0, create_preprocessing_pipeline(READ_LENGTH), reads, preprocessed, 50_000)
+    yield Case("preprocessing", 500, 0, create_preprocessing_pipeline(READ_LENGTH), reads, PREPROCESSED, 50_000)
     yield mapper_case()
 
 
@@ -158,66 +196,18 @@ def cases_of_reads(num_reads: int, length: int) -> Iterator[Case]:
         yield case(
             "with read images", operator=create_cnn_variant_pipeline(length), data=data, run=applied("probabilities")
         )
-    yield case("preprocessing", operator=create_preprocessing_pipeline(READ_LENGTH), data=data, run=preprocessed)
+    yield case("preprocessing", operator=create_preprocessing_pipeline(READ_LENGTH), data=data, run=PREPROCESSED)
 
 
 def mapper_case() -> Case:
-    """32 reads of 150 against references of 500."""
-    reference = jax.nn.one_hot(jax.random.randint(jax.random.key(0), (32, 500), 0, 4), 4)
+    """The mapper at the size that the public library was measured at."""
     mapper = NeuralReadMapper(NeuralReadMapperConfig(), rngs=nnx.Rngs(0))
-    data = {"read": reference[:, 100:250], "reference": reference}
-    return Case("mapper", 32, 500, mapper, data, applied("position_probs"), 32 * 150)
+    return Case("mapper", 32, 500, mapper, mapper_inputs(), applied("position_probs"), 32 * 150)
 
 
-def simulated_reads(num_reads: int, length: int) -> dict[str, jax.Array]:
-    """Random reads at random starts."""
-    generator = np.random.default_rng(0)
-    bases = generator.integers(0, 4, (num_reads, READ_LENGTH), dtype=np.int8)
-    return {
-        "reads": jax.nn.one_hot(bases, 4),
-        "positions": jnp.asarray(generator.integers(0, length - READ_LENGTH, num_reads, dtype=np.int32)),
-        "quality": jnp.asarray(generator.uniform(10, 40, bases.shape).astype(np.float32)),
-    }
-
-
-def applied(output: str) -> Callable[[Any, dict[str, jax.Array]], jax.Array]:
-    """One output of an operator's `apply`."""
-    return lambda operator, data: operator.apply(data, {}, None)[0][output]
-
-
-preprocessed = applied("preprocessed_reads")
-
-
-def forward(case: Case) -> Callable[..., Any]:
-    """The operator, compiled."""
-    return jax.jit(case.run)
-
-
-def gradient(case: Case) -> Callable[..., Any]:
-    """Gradients of all parameters, compiled; the loss weighs outputs unevenly, so that none cancel."""
-
-    def loss(operator: Any, data: dict[str, jax.Array]) -> jax.Array:
-        output = case.run(operator, data)
-        return (output * jnp.linspace(0, 1, output.shape[-1])).sum()
-
-    return jax.jit(lambda operator, data: nnx.state(jax.grad(loss)(operator, data), nnx.Param))
-
-
-def measure(function: Callable[..., Any], case: Case, repeats: int) -> list[float]:
-    """Milliseconds of each warm call; at most ten seconds of them, at least three."""
-    jax.block_until_ready(function(case.operator, case.data))
-    times: list[float] = []
-    while len(times) < repeats and (sum(times) < 10_000 or len(times) < 3):
-        start = time.perf_counter()
-        jax.block_until_ready(function(case.operator, case.data))
-        times.append(1e3 * (time.perf_counter() - start))
-    return times
-
-
-def print_line(case: Case, direction: str, times: list[float]) -> None:
+def print_line(case: Case, direction: str, times: list[float], public: float | None) -> None:
     """One line of the table."""
     median = float(np.median(times))
-    public = PUBLIC_MS.get((case.name, case.num_reads, direction))
     compared = f"{public:>11.1f}{public / median:>7.1f}" if public else ""
     print(
         f"{case.name:<22}{case.num_reads:>8}{case.reference_length:>9}  {direction:<9}{median:>9.2f}  "

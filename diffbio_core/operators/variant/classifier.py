@@ -196,9 +196,13 @@ def sliding_windows(
     columns: Float[Array, "length+width-1 channels"], width: int
 ) -> Float[Array, "width*channels length"]:
     """Every window of so many columns that lies wholly inside, flattened, the long axis last."""
-    length, last = columns.shape[0] - width + 1, columns.T
-    # Stacked, not concatenated: XLA would turn the product with a concatenation into one small product per part.
-    return jnp.stack([last[:, shift : shift + length] for shift in range(width)]).reshape(-1, length)
+    length = columns.shape[0] - width + 1
+    # One gather of long rows: stacked slices take twice the time, and concatenated ones XLA would turn into one small
+    # product per part.
+    rows = jax.lax.GatherDimensionNumbers(offset_dims=(1, 2), collapsed_slice_dims=(), start_index_map=(1,))
+    in_bounds = jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS
+    shifts = jnp.arange(width)[:, None]
+    return jax.lax.gather(columns.T, shifts, rows, (columns.shape[1], length), mode=in_bounds).reshape(-1, length)
 
 
 def _dense(layer: nnx.Linear, values: Float[Array, "inputs n"]) -> Float[Array, "outputs n"]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,59 +12,46 @@ from jax.custom_batching import custom_vmap
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float, Int
 
-from diffbio_core.operators.soft_quality import soft_retention
+from diffbio_core.operators.soft_quality import base_weights, soft_retention
 
-_CHUNK_BASES = 1 << 17
-"""Bases added at once: their products, 2 MB in float32, stay in the cache, and XLA fuses nothing beyond the chunk."""
+PerBase = Callable[..., tuple[Array, ...]]
+"""What is added of each base, from arrays (num_reads, read_length, ...) to arrays of the same first axes."""
+
+_CHUNK_BASES = 12_000
+"""Bases added at once: what is computed for them, 200 kB in float32, is still in the core's own cache when added."""
 
 
-@functools.partial(jax.jit, static_argnames="reference_length")
+@functools.partial(jax.jit, static_argnames=("reference_length", "by_quality"))
 def sum_bases(
     reads: Float[Array, "num_reads read_length 4"],
-    weights: Float[Array, "num_reads read_length"],
-    positions: Int[Array, " num_reads"],
-    reference_length: int,
-) -> Float[Array, "reference_length 4"]:
-    """Sum base x weight over the reference columns on which the reads lie.
-
-    Args:
-        reads: One-hot or soft bases.
-        weights: Weight of each base.
-        positions: Column of each read's first base, 0-based; what lies outside the reference counts nowhere.
-        reference_length: Number of columns.
-
-    Returns:
-        Sums per column.
-    """
-    return _sum_products(reads, weights, positions, reference_length)
-
-
-@functools.partial(jax.jit, static_argnames="reference_length")
-def sum_filtered_bases(
-    reads: Float[Array, "num_reads read_length 4"],
-    weights: Float[Array, "num_reads read_length"],
     quality: Float[Array, "num_reads read_length"],
-    threshold: Float[Array, ""],
     positions: Int[Array, " num_reads"],
     reference_length: int,
-) -> Float[Array, "reference_length 4"]:
-    """Sum base x weight x sigmoid(quality - threshold) over the reference columns on which the reads lie.
+    read_mask: Float[Array, "num_reads read_length"] | None = None,
+    threshold: Float[Array, ""] | None = None,
+    by_quality: bool = True,
+) -> tuple[Float[Array, "reference_length 4"], Float[Array, " reference_length"]]:
+    """Sum base x weight, and weights, over the reference columns on which the reads lie.
 
-    The same as `sum_bases` of filtered reads, but with a gradient to the threshold that costs one more sum: a single
-    number moves all weights, so that forward mode is cheaper than going back to every base.
+    A gradient to the threshold alone costs one more sum, not a way back to every base: a single number moves all
+    weights, so that forward mode is cheaper.
 
     Args:
         reads: One-hot or soft bases.
-        weights: Weight of each base.
         quality: Phred qualities.
-        threshold: Phred quality at which half of a base is kept.
         positions: Column of each read's first base, 0-based; what lies outside the reference counts nowhere.
         reference_length: Number of columns.
+        read_mask: 1 for a base, 0 for padding; all are bases if None.
+        threshold: Phred threshold of a soft filter, as if `reads` had been multiplied by sigmoid(quality - threshold);
+            no filter if None.
+        by_quality: Weigh by `base_weights`; else all bases weigh 1.
 
     Returns:
-        Sums per column.
+        Sums of base x weight and sums of weights, per column.
     """
-    return _sum_filtered(reads, weights, quality, threshold, positions, reference_length)
+    if read_mask is not None:
+        read_mask = jnp.asarray(read_mask, quality.dtype)
+    return _sum_bases(reads, quality, read_mask, threshold, positions, reference_length, by_quality)
 
 
 @functools.partial(jax.jit, static_argnames="reference_length")
@@ -82,58 +71,143 @@ def sum_columns(
     return _sum_values(values, positions, reference_length)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
-def _sum_products(reads: Array, weights: Array, positions: Array, reference_length: int) -> Array:
-    return _on_reference(_add_products, (reads, weights), positions, reference_length)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(5, 6))
+def _sum_bases(
+    reads: Array,
+    quality: Array,
+    read_mask: Array | None,
+    threshold: Array | None,
+    positions: Array,
+    reference_length: int,
+    by_quality: bool,
+) -> tuple[Array, Array]:
+    arrays = (reads, quality, read_mask, _of_each_read(threshold, reads))
+    weighted = functools.partial(_weighted, by_quality=by_quality)
+    sums, total = _on_reference(weighted, arrays, positions, reference_length)
+    return sums, total
 
 
-@functools.partial(_sum_products.defjvp, symbolic_zeros=True)
-def _sum_products_jvp(reference_length, primals, tangents):
-    reads, weights, positions = primals
-    by_read, by_weight, _ = tangents
-    tangent = jnp.zeros((reference_length, reads.shape[-1]), reads.dtype)
-    if not isinstance(by_read, SymbolicZero):
-        tangent += _plain(_add_products, (by_read, weights), positions, reference_length)
-    if not isinstance(by_weight, SymbolicZero):
-        tangent += _plain(_add_channels, (reads, by_weight), positions, reference_length)
-    return _sum_products(reads, weights, positions, reference_length), tangent
+@functools.partial(_sum_bases.defjvp, symbolic_zeros=True)
+def _sum_bases_jvp(reference_length, by_quality, primals, tangents):
+    reads, quality, read_mask, threshold, positions = primals
+    by_read, by_base_quality, by_mask, by_threshold, _ = tangents
+    if _is_zero(by_threshold):
+        sums = _sum_bases(reads, quality, read_mask, threshold, positions, reference_length, by_quality)
+        tangent = jnp.zeros_like(sums[0])
+    else:
+        *sums, slopes = _sum_bases_and_slopes(
+            reads, quality, read_mask, threshold, positions, reference_length, by_quality
+        )
+        tangent = -by_threshold * slopes
+    total_tangent = jnp.zeros_like(sums[1])
+
+    if not _is_zero(by_read):
+        weights = _weights(quality, read_mask, by_quality) * _kept(quality, threshold)
+        tangent += _plain(_products, (by_read, weights), positions, reference_length)
+    if not (_is_zero(by_base_quality) and _is_zero(by_mask)):
+
+        def weigh(quality, read_mask):
+            weights = _weights(quality, read_mask, by_quality)
+            return weights, weights * _kept(quality, threshold)
+
+        moved = [
+            jnp.zeros_like(primal) if isinstance(by, SymbolicZero) else by
+            for primal, by in ((quality, by_base_quality), (read_mask, by_mask))
+        ]
+        _, (by_weight, by_both) = jax.jvp(weigh, (quality, read_mask), tuple(moved))
+        tangent += _plain(_channels, (reads, by_both), positions, reference_length)
+        total_tangent += _plain(_values, (by_weight,), positions, reference_length)
+    return tuple(sums), (tangent, total_tangent)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(5,))
-def _sum_filtered(
-    reads: Array, weights: Array, quality: Array, threshold: Array, positions: Array, reference_length: int
-) -> Array:
-    return _sum_products(reads, weights * soft_retention(quality, threshold), positions, reference_length)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(5, 6))
+def _sum_bases_and_slopes(
+    reads: Array,
+    quality: Array,
+    read_mask: Array | None,
+    threshold: Array,
+    positions: Array,
+    reference_length: int,
+    by_quality: bool,
+) -> tuple[Array, Array, Array]:
+    """`_sum_bases`, and how fast the first sum falls where the threshold rises."""
+    arrays = (reads, quality, read_mask, _of_each_read(threshold, reads))
+    weighted = functools.partial(_weighted, by_quality=by_quality, slopes=True)
+    sums, total, slopes = _on_reference(weighted, arrays, positions, reference_length)
+    return sums, total, slopes
 
 
-@functools.partial(_sum_filtered.defjvp, symbolic_zeros=True)
-def _sum_filtered_jvp(reference_length, primals, tangents):
-    reads, weights, quality, threshold, positions = primals
-    by_read, by_weight, by_quality, by_threshold, _ = tangents
-    kept = soft_retention(quality, threshold)
-    slope = weights * kept * (1 - kept)
-    tangent = jnp.zeros((reference_length, reads.shape[-1]), reads.dtype)
-    if not isinstance(by_read, SymbolicZero):
-        tangent += _plain(_add_products, (by_read, weights * kept), positions, reference_length)
-    if not isinstance(by_weight, SymbolicZero):
-        tangent += _plain(_add_channels, (reads, by_weight * kept), positions, reference_length)
-    if not isinstance(by_quality, SymbolicZero):
-        tangent += _plain(_add_channels, (reads, by_quality * slope), positions, reference_length)
-    if not isinstance(by_threshold, SymbolicZero):
-        tangent -= by_threshold * _sum_products(reads, slope, positions, reference_length)
-    return _sum_products(reads, weights * kept, positions, reference_length), tangent
+@_sum_bases_and_slopes.defjvp
+def _sum_bases_and_slopes_jvp(reference_length, by_quality, primals, tangents):
+    positions = primals[-1]
+
+    def apart(reads, quality, read_mask, threshold):
+        weights, kept = _weights(quality, read_mask, by_quality), _kept(quality, threshold)
+        return (
+            _sum_values(_product(reads, weights * kept), positions, reference_length),
+            _sum_values(weights, positions, reference_length),
+            _sum_values(_product(reads, weights * kept * (1 - kept)), positions, reference_length),
+        )
+
+    return jax.jvp(apart, primals[:-1], tangents[:-1])
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _sum_values(values: Array, positions: Array, reference_length: int) -> Array:
-    return _on_reference(_add_windows, (values,), positions, reference_length)
+    return _on_reference(_values, (values,), positions, reference_length)[0]
 
 
 @_sum_values.defjvp
 def _sum_values_jvp(reference_length, primals, tangents):
     values, positions = primals
-    tangent = _plain(_add_windows, (tangents[0],), positions, reference_length)
+    tangent = _plain(_values, (tangents[0],), positions, reference_length)
     return _sum_values(values, positions, reference_length), tangent
+
+
+def _weighted(
+    reads: Array, quality: Array, read_mask: Array | None, threshold: Array | None, *, by_quality: bool, slopes=False
+) -> tuple[Array, ...]:
+    """Base x weight and weight of each base; base x slope too, if wanted."""
+    weights, kept = _weights(quality, read_mask, by_quality), _kept(quality, threshold)
+    # The barrier keeps XLA from computing the exponentials anew for each of the four channels.
+    both, weights, slope = jax.lax.optimization_barrier(
+        (weights * kept, weights, weights * kept * (1 - kept) if slopes else None)
+    )
+    return (_product(reads, both), weights, *([_product(reads, slope)] if slopes else []))
+
+
+def _weights(quality: Array, read_mask: Array | None, by_quality: bool) -> Array:
+    weights = base_weights(quality) if by_quality else jnp.ones_like(quality)
+    return weights if read_mask is None else weights * read_mask
+
+
+def _kept(quality: Array, threshold: Array | None) -> Array | float:
+    return 1.0 if threshold is None else soft_retention(quality, threshold)
+
+
+def _of_each_read(threshold: Array | None, reads: Array) -> Array | None:
+    return None if threshold is None else jnp.broadcast_to(threshold, (reads.shape[0], 1))
+
+
+def _is_zero(tangent: Any) -> bool:
+    return tangent is None or isinstance(tangent, SymbolicZero)
+
+
+def _product(reads: Array, weights: Array) -> Array:
+    return reads * weights[..., None]
+
+
+def _products(reads: Array, weights: Array) -> tuple[Array]:
+    return (_product(reads, weights),)
+
+
+def _channels(reads: Array, weights: Array) -> tuple[Array]:
+    """The same products, transposed to four slices added: XLA on CPUs reduces a last axis of four ten times slower."""
+    return (jnp.stack([reads[..., base] * weights for base in range(reads.shape[-1])], -1),)
+
+
+def _values(values: Array) -> tuple[Array]:
+    return (values,)
 
 
 def _add_windows(sums: Array, starts: Array, values: Array) -> Array:
@@ -147,26 +221,19 @@ def _add_windows(sums: Array, starts: Array, values: Array) -> Array:
     return jax.lax.scatter_add(sums, starts[:, None], values, windows, mode=in_bounds)
 
 
-def _add_products(sums: Array, starts: Array, reads: Array, weights: Array) -> Array:
-    return _add_windows(sums, starts, reads * weights[..., None])
-
-
-def _add_channels(sums: Array, starts: Array, reads: Array, weights: Array) -> Array:
-    """The same sum, transposed to four slices added: XLA on CPUs reduces a last axis of four ten times slower."""
-    return _add_windows(sums, starts, jnp.stack([reads[..., base] * weights for base in range(reads.shape[-1])], -1))
-
-
-def _on_reference(add, arrays: tuple[Array, ...], positions: Array, reference_length: int) -> Array:
+def _on_reference(
+    per_base: PerBase, arrays: tuple[Array | None, ...], positions: Array, reference_length: int
+) -> tuple[Array, ...]:
     """Sum over reads; under `jax.vmap` over all samples' reads, their references laid end to end.
 
     XLA's scatter over batches is several times slower on CPUs.
     """
-    margin = arrays[0].shape[1]
+    margin = _read_length(arrays)
     length = reference_length + 2 * margin
 
     @custom_vmap
-    def run(arrays: tuple[Array, ...], starts: Array) -> Array:
-        return _run(add, arrays, starts, length)
+    def run(arrays: tuple[Array | None, ...], starts: Array) -> tuple[Array, ...]:
+        return _run(per_base, arrays, starts, length)
 
     @run.def_vmap
     def _(axis_size, in_batched, arrays, starts):
@@ -176,33 +243,48 @@ def _on_reference(add, arrays: tuple[Array, ...], positions: Array, reference_le
             (arrays, starts),
         )
         offsets = starts + length * jnp.arange(axis_size, dtype=starts.dtype)[:, None]
-        flat = tuple(array.reshape(-1, *array.shape[2:]) for array in arrays)
-        sums = _run(add, flat, offsets.reshape(-1), axis_size * length)
-        return sums.reshape(axis_size, length, *sums.shape[1:]), True
+        flat = jax.tree.map(lambda array: array.reshape(-1, *array.shape[2:]), arrays)
+        sums = _run(per_base, flat, offsets.reshape(-1), axis_size * length)
+        return tuple(each.reshape(axis_size, length, *each.shape[1:]) for each in sums), (True,) * len(sums)
 
-    return run(arrays, _starts(positions, margin, reference_length))[margin : margin + reference_length]
+    sums = run(arrays, _starts(positions, margin, reference_length))
+    return tuple(each[margin : margin + reference_length] for each in sums)
 
 
-def _plain(add, arrays: tuple[Array, ...], positions: Array, reference_length: int) -> Array:
-    """`_on_reference` without a rule of its own for `jax.vmap`, so that reverse mode can transpose it."""
-    margin = arrays[0].shape[1]
-    sums = _run(add, arrays, _starts(positions, margin, reference_length), reference_length + 2 * margin)
+def _plain(per_base: PerBase, arrays: tuple[Array, ...], positions: Array, reference_length: int) -> Array:
+    """`_on_reference` of one sum without a rule of its own for `jax.vmap`, so that reverse mode can transpose it."""
+    margin = _read_length(arrays)
+    (sums,) = _run(per_base, arrays, _starts(positions, margin, reference_length), reference_length + 2 * margin)
     # Transposed, the barrier keeps XLA from computing a column's gradient anew for each base that gathers it.
     return jax.lax.optimization_barrier(sums)[margin : margin + reference_length]
 
 
-def _run(add, arrays: tuple[Array, ...], starts: Array, length: int) -> Array:
+def _run(per_base: PerBase, arrays: tuple[Array | None, ...], starts: Array, length: int) -> tuple[Array, ...]:
     """Add reads chunk by chunk to columns that have a margin on both sides."""
-    num_reads, read_length = arrays[0].shape[:2]
-    sums = jnp.zeros((length, *arrays[0].shape[2:]), arrays[0].dtype)
-    chunk = _chunk(num_reads, max(1, _CHUNK_BASES // max(1, read_length)))
+    num_reads = starts.shape[0]
+    shapes = jax.eval_shape(per_base, *arrays)
+    sums = tuple(jnp.zeros((length, *shape.shape[2:]), shape.dtype) for shape in shapes)
+
+    def add(sums: tuple[Array, ...], part: tuple[Any, ...]) -> tuple[tuple[Array, ...], None]:
+        starts, *arrays = part
+        added = zip(sums, per_base(*arrays), strict=True)
+        return tuple(_add_windows(each, starts, values) for each, values in added), None
+
+    chunk = _chunk(num_reads, max(1, _CHUNK_BASES // max(1, _read_length(arrays))))
     split = num_reads // chunk * chunk if chunk else 0
     if split > chunk:
-        stacked = [array[:split].reshape(-1, chunk, *array.shape[1:]) for array in (starts, *arrays)]
-        sums, _ = jax.lax.scan(lambda sums, part: (add(sums, *part), None), sums, stacked)
+        parts = jax.tree.map(lambda array: array[:split].reshape(-1, chunk, *array.shape[1:]), (starts, *arrays))
+        sums, _ = jax.lax.scan(add, sums, parts)
     else:
         split = 0
-    return add(sums, starts[split:], *[array[split:] for array in arrays]) if split < num_reads else sums
+    if split < num_reads:
+        sums, _ = add(sums, jax.tree.map(lambda array: array[split:], (starts, *arrays)))
+    return sums
+
+
+def _read_length(arrays: tuple[Array | None, ...]) -> int:
+    assert arrays[0] is not None
+    return arrays[0].shape[1]
 
 
 def _chunk(num_reads: int, largest: int) -> int:

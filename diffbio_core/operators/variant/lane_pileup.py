@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
 from diffbio_core.constants import NUM_BASES
+from diffbio_core.operators.soft_quality import base_weights
 from diffbio_core.operators.validation import check_shapes
-from diffbio_core.operators.variant.pileup import DifferentiablePileup, base_weights
+from diffbio_core.operators.variant.pileup import DifferentiablePileup
 from diffbio_core.typing import Metadata, PyTree
 from diffbio_core.windows.encoding import CODE_MASK, N_BASE, NO_READ
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +12,8 @@ from jaxtyping import Array, Float, Int
 
 from diffbio_core.operators.base import TemperatureConfig, TemperatureOperator
 from diffbio_core.operators.validation import check_positions, check_positive, check_quality, check_shapes
-from diffbio_core.operators.variant.columns import sum_bases, sum_columns, sum_filtered_bases
+from diffbio_core.operators.variant.columns import sum_bases, sum_columns
 from diffbio_core.typing import Metadata, PyTree
-
-_NEPERS_PER_PHRED = math.log(10) / 10
 
 
 @dataclass(frozen=True)
@@ -91,14 +88,9 @@ class DifferentiablePileup(TemperatureOperator):
         _check_shapes(arrays if read_mask is None else {**arrays, "read_mask": read_mask})
         _check_values(arrays, reference_length)
 
-        weights = base_weights(quality) if self.config.use_quality_weights else jnp.ones_like(quality)
-        if read_mask is not None:
-            weights = weights * read_mask
-        total = sum_columns(weights, positions, reference_length)
-        if threshold is None:
-            weighted = sum_bases(reads, weights, positions, reference_length)
-        else:
-            weighted = sum_filtered_bases(reads, weights, quality, threshold, positions, reference_length)
+        weighted, total = sum_bases(
+            reads, quality, positions, reference_length, read_mask, threshold, self.config.use_quality_weights
+        )
         depth = summed_quality = None
         if self.config.return_coverage or self.config.return_quality:
             present = jnp.ones_like(quality) if read_mask is None else read_mask
@@ -173,11 +165,6 @@ class DifferentiablePileup(TemperatureOperator):
 
     def _check_values(self, data: PyTree) -> None:
         _check_values(data, self.config.reference_length)
-
-
-def base_weights(quality: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Probability that a base was read right, 1 - 10^(-quality / 10), by Phred quality; 0 below quality 0."""
-    return jnp.maximum(1 - jnp.exp(-_NEPERS_PER_PHRED * quality), 0)
 
 
 def _fraction(numerator: Float[Array, "..."], denominator: Float[Array, "..."]) -> Float[Array, "..."]:

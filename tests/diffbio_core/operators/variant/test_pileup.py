@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from diffbio_core.operators.soft_quality import base_weights
 from diffbio_core.operators.variant import DifferentiablePileup, PileupConfig, columns
 from diffbio_core.operators.variant.columns import sum_bases, sum_columns
-from diffbio_core.operators.variant.pileup import base_weights
 from diffbio_core.operators.variant.read_image import assign_lanes, sum_lanes
 from diffbio_core.typing import PADDED_POSITION
 from tests.diffbio_core.read_samples import largest_difference, read_sample
@@ -109,7 +109,8 @@ def test_lanes_of_reads_give_the_pileup_of_the_reads(seed):
 
     in_lanes = sum_lanes(data["reads"] * weights[..., None], data["positions"], lanes, 15, 20)
 
-    assert largest_difference(in_lanes.sum(axis=0), sum_bases(data["reads"], weights, data["positions"], 20)) < 1e-5
+    weighted, _ = sum_bases(data["reads"], data["quality"], data["positions"], 20)
+    assert largest_difference(in_lanes.sum(axis=0), weighted) < 1e-5
 
 
 def test_under_jit_bases_outside_the_reference_count_nowhere():
@@ -143,11 +144,15 @@ def test_masked_bases_count_nowhere():
 @pytest.mark.parametrize("chunk_bases", [8, 24, 40])
 def test_chunks_of_reads_give_what_all_at_once_give(monkeypatch, chunk_bases):
     data = read_sample(num_reads=13)
-    weights = base_weights(data["quality"])
+    threshold = jnp.float32(20)
+
+    def value(reads, quality, threshold):
+        weighted, total = sum_bases(reads, quality, data["positions"], 20, threshold=threshold)
+        return (weighted**2).sum() + (total**2).sum()
 
     def run():
-        value = lambda reads, weights: (sum_bases(reads, weights, data["positions"], 20) ** 2).sum()  # noqa: E731
-        return value(data["reads"], weights), *jax.grad(value, (0, 1))(data["reads"], weights)
+        arguments = data["reads"], data["quality"], threshold
+        return value(*arguments), *jax.grad(value, (0, 1, 2))(*arguments)
 
     whole = run()
     monkeypatch.setattr(columns, "_CHUNK_BASES", chunk_bases)
