@@ -64,7 +64,7 @@ class WorkDirectory:
         if not self.path.exists():
             return []
         if not self.path.is_dir():
-            return [Problem(str(self.path), "is not a folder", "Choose another --work-dir.")]
+            return [Problem(str(self.path), "is not a folder", "Name another place.")]
         try:
             recorded = self._recorded()
         except (OSError, ValueError, KeyError) as error:
