@@ -164,7 +164,7 @@ def _merge(plan: CallPlan, output: Path, ending: str, fields: Sequence[str] = ()
     header = vcf_header(plan.contigs, plan.sample, fields=fields, meta=meta)
     shards = [shard_path(plan.work.calls, shard.name, ending) for shard in plan.shards()]
     with writing(output):
-        merge_shards(output, shards, plan.contigs, header, join)
+        merge_shards(output, shards, plan.contigs, header, join, aside=plan.work.aside(output))
 
 
 def finish(plan: CallPlan, *, resumed_shards: int, workers: int, wall_seconds: dict[str, float]) -> CallSummary:

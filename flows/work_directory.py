@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -43,6 +44,11 @@ class WorkDirectory:
     def scratch(self) -> Path:
         """Folder for what nobody needs after the run."""
         return self.path / "scratch"
+
+    def aside(self, output: Path) -> Path:
+        """Folder beside an output in which only this run makes it; named for both, so that a rerun finds it."""
+        owner = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:12]
+        return output.with_name(f".{output.name}.{owner}")
 
     @property
     def summary(self) -> Path:
