@@ -277,6 +277,23 @@ def test_the_prefect_flow_gives_the_same_bytes(whole, diffbio, call_arguments, t
 
 
 @pytest.mark.slow
+def test_an_interrupt_at_the_terminal_ends_a_prefect_flow_in_order(
+    start_diffbio, call_arguments, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    run = start_diffbio(call_arguments(tmp_path / "calls.vcf.gz", "--prefect", "--workers", "1"))
+    wait_for((tmp_path / "calls.vcf.gz.work" / "calls").exists)
+    family = psutil.Process(run.pid).children(recursive=True)
+    os.killpg(run.pid, signal.SIGINT)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 1
+    assert "diffbio: interrupted; finished work is kept, the same command goes on from there" in errors.splitlines()
+    assert "Traceback" not in errors
+    assert psutil.wait_procs(family, timeout=30)[1] == []
+
+
+@pytest.mark.slow
 def test_a_failed_prefect_flow_ends_like_a_failed_run(corrupt_reads, diffbio, call_arguments, tmp_path):
     home = {**os.environ, "PREFECT_HOME": str(tmp_path / "prefect")}
     home.pop("PREFECT_API_URL", None)
