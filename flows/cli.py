@@ -115,7 +115,7 @@ def ingest(*, as_json: bool, **fields: Any) -> None:
     show(summary.to_json(), text, as_json)
 
 
-@diffbio.command()
+@diffbio.command(short_help="Compare calls with the truth, by haplotype.")
 @click.option("--truth", type=FILE, required=True, metavar="VCF", help="True variants.")
 @click.option("--calls", type=FILE, required=True, metavar="VCF", help="Variants to judge.")
 @reference_option
