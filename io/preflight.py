@@ -274,9 +274,15 @@ def _read_problems(
     if regions is None:
         return [Problem(str(path), "has no reads that are mapped", "Give reads that were aligned to the reference.")]
     absent = [contig for contig in regions if contig not in lengths]
-    told = f"; its header has no contig {absent[0]!r}, but {', '.join(list(lengths)[:4])}" if absent else ""
+    told = f"; its header has no contig {absent[0]!r}, but {_named_like(absent[0], lengths)}" if absent else ""
     what = f"has no reads in the regions asked for{told}"
     return [Problem(str(path), what, "Check the regions, or the file.")]
+
+
+def _named_like(contig: str, lengths: Mapping[str, int]) -> str:
+    """The header's contig that differs only by 'chr', or else the first few."""
+    other = contig[3:] if contig.startswith("chr") else f"chr{contig}"
+    return repr(other) if other in lengths else ", ".join(list(lengths)[:4]) + (", ..." if len(lengths) > 4 else "")
 
 
 def _first_is_mapped(path: Path) -> bool:
