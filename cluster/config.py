@@ -52,7 +52,7 @@ class ClusterConfig:
             raise ClusterConfigError(f"kind must be one of {', '.join(get_args(Kind))}, got {self.kind!r}")
         for name in ("workers", "memory_mb", "allowed_failures"):
             value = getattr(self, name)
-            if not isinstance(value, int) and (name, value) != ("workers", None):
+            if (not isinstance(value, int) or isinstance(value, bool)) and (name, value) != ("workers", None):
                 raise ClusterConfigError(f"{name} must be a whole number, got {value!r}")
         if self.workers is not None and self.workers < 1:
             raise ClusterConfigError(f"workers must be at least 1, got {self.workers}")
@@ -60,6 +60,16 @@ class ClusterConfig:
             raise ClusterConfigError(f"memory_mb must be positive, got {self.memory_mb}")
         if self.allowed_failures < 0:
             raise ClusterConfigError(f"allowed_failures must not be negative, got {self.allowed_failures}")
+        if not isinstance(self.worker_timeout, int | float) or not self.worker_timeout > 0:
+            raise ClusterConfigError(
+                f"worker_timeout must be a positive number of seconds, got {self.worker_timeout!r}"
+            )
+        for name in ("address", "scratch"):
+            value = getattr(self, name)
+            if not isinstance(value, str | None):
+                raise ClusterConfigError(f"{name} must be text, got {value!r}")
+        if not isinstance(self.environment, Mapping) or not all(isinstance(v, str) for v in self.environment.values()):
+            raise ClusterConfigError(f"environment must be a table of texts, got {self.environment!r}")
         if (self.kind == "address") != (self.address is not None):
             raise ClusterConfigError("an address belongs to kind 'address', and that kind needs one")
         if self.address is not None and not _ADDRESS.fullmatch(self.address):
@@ -74,11 +84,6 @@ class ClusterConfig:
             return 1
         return self.workers or len(os.sched_getaffinity(0))
 
-    @property
-    def local_memory_mb(self) -> int:
-        """Memory that the workers on this machine need together (MB)."""
-        return self.local_workers * self.memory_mb
-
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> ClusterConfig:
         """Reads a TOML file whose keys are this class's attributes.
@@ -89,7 +94,8 @@ class ClusterConfig:
         try:
             entries: dict[str, Any] = tomllib.loads(Path(path).read_text())
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ClusterConfigError(f"{path}: cannot be read as TOML: {error}") from error
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ClusterConfigError(f"{path}: cannot be read as TOML: {why}") from error
         known = {entry.name for entry in fields(cls)}
         unknown = sorted(entries.keys() - known)
         if unknown:

@@ -164,8 +164,12 @@ class DaskExecutor:
             scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
             silence_logs=logging.CRITICAL,
             local_directory=self.config.scratch,
-            env=worker_environment() | dict(self.config.environment),
+            env=worker_environment() | self._temporary_folder() | dict(self.config.environment),
         )
+
+    def _temporary_folder(self) -> dict[str, str]:
+        """Temporary files of a worker that is killed stay; in the scratch folder its owner finds and removes them."""
+        return {"TMPDIR": self.config.scratch} if self.config.scratch else {}
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()

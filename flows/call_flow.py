@@ -21,7 +21,7 @@ from diffbio_flows.parameters import CallParameters
 from diffbio_flows.plan import CallPlan, bp_per_task, plan_call, shard_groups
 from diffbio_flows.progress import Pace, Progress
 from diffbio_flows.report import as_markdown
-from diffbio_flows.run import Stopwatch, finish, lay_out_store, merge_calls, process_shards, split_tasks
+from diffbio_flows.run import Stopwatch, finish, merge_calls, prepare_work, process_shards, split_tasks
 from diffbio_flows.shard_task import ShardResult, ShardTask
 from diffbio_flows.summary import CallSummary
 from diffbio_flows.worker import warm_up
@@ -58,7 +58,7 @@ def call_flow(parameters: CallParameters) -> CallSummary:
         with open_executor(config) as executor, clock("shards"):
             executor.warm_up(warm_up)
             workers = executor.workers
-            lay_out_store(plan)
+            prepare_work(plan)
             waiting, finished = split_tasks(plan)
             progress = ArtifactProgress()
             progress.planned(len(waiting) + len(finished), bp_per_task(waiting + finished), len(finished), 0)

@@ -61,7 +61,7 @@ cluster_options = options(
 @click.option("--haploid-contigs", metavar="C,...", default="", help="Contigs with one copy, such as chrX,chrY.")
 @click.option("--work-dir", type=FILE, help="Folder for the run's state; OUTPUT.work if not given.")
 @click.option(
-    "--keep-windows", type=bool, default=True, show_default="yes", metavar="yes|no", help="Keep the window store."
+    "--keep-windows", type=bool, default=True, metavar="yes|no", help="Keep the window store; yes if not given."
 )
 @window_length_option
 @cluster_options
@@ -77,7 +77,7 @@ def call(*, prefect: bool, as_json: bool, haploid_contigs: str, **fields: Any) -
     from diffbio_flows.parameters import CallParameters
     from diffbio_flows.report import as_text, tables
 
-    contigs = tuple(name for name in haploid_contigs.split(",") if name)
+    contigs = tuple(name.strip() for name in haploid_contigs.split(",") if name.strip())
     parameters = CallParameters(haploid_contigs=contigs, **fields)
     if prefect:
         from diffbio_flows.prefect_run import call_in_prefect
@@ -115,7 +115,7 @@ def ingest(*, as_json: bool, **fields: Any) -> None:
     show(summary.to_json(), text, as_json)
 
 
-@diffbio.command()
+@diffbio.command(short_help="Compare calls with the truth, by haplotype.")
 @click.option("--truth", type=FILE, required=True, metavar="VCF", help="True variants.")
 @click.option("--calls", type=FILE, required=True, metavar="VCF", help="Variants to judge.")
 @reference_option
@@ -144,8 +144,12 @@ def simulate(*, as_json: bool, region: tuple[str, ...], **fields: Any) -> None:
     from dataclasses import asdict
 
     from diffbio_core.problems import InputError
+    from diffbio_flows.preflight import check_new_folder
     from diffbio_io.simulation import simulate_dataset
 
+    problems = check_new_folder(fields["output"])
+    if problems:
+        raise InputError(problems)
     try:
         dataset = simulate_dataset(regions=region, **fields)
     except InputError:

@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import click
 
@@ -52,7 +53,7 @@ def _explained(error: Exception) -> tuple[list[str], int]:
     if isinstance(error, InputError):
         return [str(problem) for problem in error.problems], BAD_INPUT
     if isinstance(error, ValidationError):
-        return [f"{_option(entry['loc'])}: {entry['msg']}" for entry in error.errors()], BAD_INPUT
+        return [f"{_option(entry['loc'])}: {_wrong_value(entry)}" for entry in error.errors()], BAD_INPUT
     if isinstance(error, ClusterConfigError):
         return [str(error)], BAD_INPUT
     if isinstance(error, TaskFailedError | ClusterLostError):
@@ -64,6 +65,12 @@ def _explained(error: Exception) -> tuple[list[str], int]:
 
 def _option(location: Iterable[object]) -> str:
     return "--" + str(next(iter(location), "parameters")).replace("_", "-")
+
+
+def _wrong_value(entry: Mapping[str, Any]) -> str:
+    """What Pydantic says of a value, which it names itself only where our own check has refused it."""
+    own = entry["msg"].removeprefix("Value error, ")
+    return own if own != entry["msg"] else f"{entry['msg']}, got {entry['input']!r}"
 
 
 def _told(lines: list[str], status: int) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -16,12 +16,12 @@ from diffbio_flows.parameters import IngestParameters
 from diffbio_flows.plan import core_intervals, local_workers
 from diffbio_flows.preflight import CallInputs, check_call
 from diffbio_flows.progress import Progress, Silence
-from diffbio_flows.run import Stopwatch, announce, create_contigs, process_shards
+from diffbio_flows.run import Stopwatch, announce, create_contigs, index_reference, process_shards
 from diffbio_flows.shard_task import ShardResult, ShardTask
 from diffbio_flows.summary import ShardTotals, WorkSummary
 from diffbio_flows.work_directory import file_identity
 from diffbio_flows.worker import warm_up
-from diffbio_io.store import WindowStore
+from diffbio_io.store import StoreError, WindowStore
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,10 @@ def ingest_reads(
     clock = Stopwatch()
     progress.stage("checking input")
     with clock("check"):
-        inputs = check_ingest(parameters)
+        inputs, store = check_ingest(parameters)
         origin = {"reads": file_identity(parameters.reads), "reference": file_identity(parameters.reference)}
-        store = WindowStore(parameters.store, parameters.grid)
         tasks = list(ingest_tasks(parameters, inputs))
-        finished = [] if parameters.force else finished_shards(store, tasks, origin)
+        waiting, finished = split_by_store(store, tasks, origin, force=parameters.force)
     with ExitStack() as stack:
         progress.stage("starting workers")
         with clock("start workers"):
@@ -75,9 +74,10 @@ def ingest_reads(
             executor.warm_up(warm_up)
             lengths = {contig: inputs.contigs[contig] for contig in inputs.intervals}
             create_contigs(store, lengths, {"sample": inputs.sample})
+            if parameters.local_store is not None:
+                index_reference(parameters.reference, parameters.local_store)
         with clock("shards"):
             done = {result.name for result in finished}
-            waiting = [task for task in tasks if task.name not in done]
             announce(progress, waiting, [task for task in tasks if task.name in done])
             results = process_shards(executor, waiting, progress, partial(ingest_to_store, origin=origin))
         totals = ShardTotals.of([*finished, *results])
@@ -85,10 +85,21 @@ def ingest_reads(
     return IngestSummary(parameters.store, inputs.sample, work)
 
 
-def check_ingest(parameters: IngestParameters) -> CallInputs:
-    """See `check_call`."""
-    workers, more = local_workers(parameters)
-    return check_call(
+def check_ingest(parameters: IngestParameters) -> tuple[CallInputs, WindowStore]:
+    """The inputs, see `check_call`, and the store to be filled.
+
+    Raises:
+        InputError: With every problem found.
+    """
+    workers, worker_bytes, more = local_workers(parameters)
+    subject, remedy = "--store", "Choose another folder or URL."
+    store = None
+    try:
+        store = WindowStore(parameters.store, parameters.grid)
+        store.check_layout()
+    except (ValueError, OSError, ImportError) as error:
+        more.append(Problem(subject, describe_store_error(error), remedy))
+    inputs = check_call(
         parameters.reads,
         parameters.reference,
         None,
@@ -97,9 +108,22 @@ def check_ingest(parameters: IngestParameters) -> CallInputs:
         sample=parameters.sample,
         work_dir=parameters.local_store,
         workers=workers,
+        worker_bytes=worker_bytes,
         local=workers > 0,
         more=more,
     )
+    if store is None:
+        raise InputError(more)
+    try:
+        store.check_layout(inputs.contigs)
+    except StoreError as error:
+        raise InputError([Problem(subject, str(error), remedy)]) from error
+    return inputs, store
+
+
+def describe_store_error(error: Exception) -> str:
+    """Why a store cannot be opened, in one line; what its file system needs is a package that fsspec names."""
+    return str(error) if isinstance(error, StoreError) else f"cannot be opened: {' '.join(str(error).split())}"
 
 
 def ingest_tasks(parameters: IngestParameters, inputs: CallInputs) -> Iterator[ShardTask]:
@@ -120,25 +144,41 @@ def ingest_tasks(parameters: IngestParameters, inputs: CallInputs) -> Iterator[S
             )
 
 
-def finished_shards(store: WindowStore, tasks: list[ShardTask], origin: Mapping[str, Any]) -> list[ShardResult]:
-    """Shards that the store holds already.
+def split_by_store(
+    store: WindowStore, tasks: Sequence[ShardTask], origin: Mapping[str, Any], *, force: bool
+) -> tuple[list[ShardTask], list[ShardResult]]:
+    """Shards still to fill, and those that the store holds already.
+
+    Where the store holds other windows of a shard, of the same reads, both are filled, with what lies between: a shard
+    has one marker, and tells of one run of windows.
 
     Raises:
-        InputError: It holds some that were made of other files.
+        InputError: It holds some that were made of other files, which only ``force`` replaces.
     """
+    waiting: list[ShardTask] = []
     finished: list[ShardResult] = []
     for task in tasks:
-        marker = store.marker(task.shard)
-        if marker is None:
-            continue
-        if marker["made_of"] != origin:
-            made_of = marker["made_of"].get("reads", "?")
-            path = made_of.get("path") if isinstance(made_of, dict) else made_of
-            what = f"its shard {task.name} was made of other files, or of an older state of them ({path})"
-            remedy = "Choose another --store, or replace its windows with --force."
-            raise InputError([Problem(f"window store {task.store}", what, remedy)])
-        finished.append(_result(task, marker["read_counts"]))
-    return finished
+        held = store.grid_marker(task.shard)
+        if held is None:
+            waiting.append(task)
+        elif held["made_of"] != origin:
+            if not force:
+                raise InputError([_other_origin(task, held["made_of"])])
+            waiting.append(task)
+        elif not force and store.marker(task.shard) is not None:
+            finished.append(_result(task, held["read_counts"]))
+        else:
+            first = min(task.shard.first_window, held["first_window"])
+            last = max(task.shard.last_window, held["last_window"])
+            waiting.append(replace(task, shard=replace(task.shard, first_window=first, last_window=last)))
+    return waiting, finished
+
+
+def _other_origin(task: ShardTask, made_of: Mapping[str, Any]) -> Problem:
+    reads = made_of.get("reads", "?")
+    path = reads.get("path") if isinstance(reads, dict) else reads
+    what = f"its shard {task.name} was made of other files, or of an older state of them ({path})"
+    return Problem(f"window store {task.store}", what, "Choose another --store, or replace its windows with --force.")
 
 
 def ingest_to_store(task: ShardTask, origin: Mapping[str, Any]) -> ShardResult:

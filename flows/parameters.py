@@ -20,6 +20,13 @@ def _power_of_two(length: int) -> int:
     return length
 
 
+def _sample_name(name: str | None) -> str | None:
+    # It becomes the name of a column, between tabs.
+    if name is not None and (not name.strip() or not name.isprintable()):
+        raise ValueError(f"must be a name of printable characters, got {name!r}")
+    return name
+
+
 WindowLength = Annotated[
     int,
     Field(ge=512, le=65_536, description="Core positions of a window (bp), a power of two; calls do not depend on it"),
@@ -36,7 +43,9 @@ class RunParameters(BaseModel):
     reference: Path = Field(description="FASTA that the reads were aligned to, plain or bgzipped")
     region: tuple[str, ...] = Field(default=(), description="Regions such as chr20:1-2,000 (1-based); all if empty")
     regions: Path | None = Field(default=None, description="BED file of regions, besides those above")
-    sample: str | None = Field(default=None, description="Sample; needed only where the file names several or none")
+    sample: Annotated[str | None, AfterValidator(_sample_name)] = Field(
+        default=None, description="Sample; needed only where the file names several or none"
+    )
     window_length: WindowLength = 4096
     workers: int | None = Field(default=None, ge=1, description="Worker processes here; one per core if not given")
     scheduler: str | None = Field(default=None, description="Address of a running Dask scheduler to use instead")
@@ -75,13 +84,15 @@ class CallParameters(RunParameters):
     @property
     def work_path(self) -> Path:
         """The work directory, by default beside the output."""
-        return self.work_dir or self.output.with_name(self.output.name + ".work")
+        return self.work_dir or self.output.parent / (self.output.name + ".work")
 
 
 class IngestParameters(RunParameters):
     """One ingest run: reads to a window store."""
 
-    store: str = Field(description="Window store to fill: a folder, or a URL such as s3://bucket/windows.zarr")
+    store: str = Field(
+        min_length=1, description="Window store to fill: a folder, or a URL such as s3://bucket/windows.zarr"
+    )
     force: bool = Field(default=False, description="Replace windows that were made from other reads")
 
     @property

@@ -14,7 +14,7 @@ from diffbio_core.models import ModelError, default_model_path, load_card
 from diffbio_core.problems import Problem
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_flows.parameters import CallParameters, RunParameters
-from diffbio_flows.preflight import check_call
+from diffbio_flows.preflight import check_call, check_new_folder
 from diffbio_flows.shard_task import ShardTask
 from diffbio_flows.work_directory import WorkDirectory, file_identity
 from diffbio_io.regions import Intervals
@@ -80,7 +80,7 @@ def plan_call(parameters: CallParameters) -> CallPlan:
         InputError: With every problem found.
     """
     model = parameters.model or default_model_path()
-    workers, more = local_workers(parameters)
+    workers, worker_bytes, more = local_workers(parameters)
     try:
         load_card(model)
     except ModelError as error:
@@ -105,6 +105,7 @@ def plan_call(parameters: CallParameters) -> CallPlan:
         haploid_contigs=parameters.haploid_contigs,
         work_dir=parameters.work_path,
         workers=workers,
+        worker_bytes=worker_bytes,
         local=workers > 0,
         keep_windows=parameters.keep_windows,
         # A run that stopped between its output and its report has written that output itself.
@@ -114,12 +115,18 @@ def plan_call(parameters: CallParameters) -> CallPlan:
     return CallPlan(parameters, checked.contigs, checked.intervals, checked.sample, model)
 
 
-def local_workers(parameters: RunParameters) -> tuple[int, list[Problem]]:
-    """Workers that this machine would have to hold, and what is wrong with the cluster's description."""
+def local_workers(parameters: RunParameters) -> tuple[int, int, list[Problem]]:
+    """Workers that this machine would have to hold, bytes that each may take, and faults of the cluster's fields."""
     try:
-        return parameters.cluster_config().local_workers, []
+        config = parameters.cluster_config()
     except ClusterConfigError as error:
-        return 0, [Problem("cluster", str(error), "Correct --cluster, --scheduler or --workers.")]
+        return 0, 0, [Problem("cluster", str(error), "Correct --cluster, --scheduler or --workers.")]
+    local = config.local_workers
+    return (
+        local,
+        config.memory_mb * 1_000_000,
+        check_new_folder(Path(config.scratch)) if local and config.scratch else [],
+    )
 
 
 def call_identity(parameters: CallParameters, model: Path) -> dict[str, Any]:

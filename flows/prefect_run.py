@@ -7,6 +7,7 @@ import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
+from diffbio_cluster.interrupts import interrupts_held
 from diffbio_flows.parameters import CallParameters
 from diffbio_flows.plan import plan_call
 from diffbio_flows.summary import CallSummary
@@ -26,8 +27,14 @@ def call_in_prefect(parameters: CallParameters, home: Path | None = None) -> Cal
     """
     plan_call(parameters)
     prepare_prefect(home)
+    from prefect.client.orchestration import get_client
+
     from diffbio_flows.call_flow import call_flow
 
+    with interrupts_held():
+        # Starts the embedded server, if that is what the flow would do: an interrupt at the terminal would end it
+        # before the flow could tell it that it was interrupted.
+        get_client(sync_client=True)
     # The terminal's handlers come last, after the one that sends a record to the server.
     for handler in logging.getLogger().handlers:
         handler.addFilter(_without_traceback)

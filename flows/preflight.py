@@ -54,6 +54,7 @@ def check_call(
     haploid_contigs: Iterable[str] = (),
     work_dir: PathLike | None = None,
     workers: int = 1,
+    worker_bytes: int = WORKER_BYTES,
     local: bool = True,
     keep_windows: bool = True,
     force: bool = False,
@@ -72,6 +73,7 @@ def check_call(
         haploid_contigs: Contigs of which there is one copy.
         work_dir: Where shards and windows are kept; None for beside the output.
         workers: Number of workers.
+        worker_bytes: Memory that each may take.
         local: Whether the workers run on this machine, whose memory then counts.
         keep_windows: Whether windows stay on disk.
         force: Whether an output that exists is replaced.
@@ -87,7 +89,11 @@ def check_call(
     # None where all goes to a remote store.
     folder = Path(work_dir) if work_dir is not None else Path(outputs[0]).parent if outputs else None
     try:
-        with Reference(reference, folder if folder is not None and folder.is_dir() else None) as fasta:
+        # An index that can stand neither beside the file nor in a folder yet to be made is only looked at here.
+        with (
+            tempfile.TemporaryDirectory() as aside,
+            Reference(reference, folder if folder is not None and folder.is_dir() else aside) as fasta,
+        ):
             contigs = fasta.contigs
     except InputError as error:
         problems += error.problems
@@ -108,10 +114,11 @@ def check_call(
     report = check_alignment(reads, reference, contigs if regions_are_good else None, wanted if named else None, sample)
     problems += report.problems
     problems += check_outputs(outputs, (reads, reference), force=force)
-    if work_dir is not None:
-        problems += check_folder(_nearest(Path(work_dir)), str(work_dir))
+    # Where it would be made beside an output, that folder's faults are told already.
+    if work_dir is not None and _nearest(Path(work_dir)) not in {_nearest(Path(path).parent) for path in outputs}:
+        problems += check_new_folder(Path(work_dir))
     if local:
-        problems += check_memory(workers, psutil.virtual_memory().available)
+        problems += check_memory(workers, psutil.virtual_memory().available, worker_bytes)
     if not problems and folder is not None and wanted is not None and contigs is not None:
         needed = estimate_disk(Path(reads), report, wanted, contigs, keep_windows, gvcf is not None)
         problems += check_disk(_nearest(folder), needed)
@@ -133,7 +140,7 @@ def check_outputs(outputs: Sequence[PathLike], inputs: Iterable[PathLike], *, fo
             problems.append(Problem(str(path), "is a folder", "Name a file."))
         elif path.resolve() in taken:
             problems.append(Problem(str(path), "is an input or another output of this run", "Name another file."))
-        elif path.exists() and not force:
+        elif os.path.lexists(path) and not force:
             problems.append(Problem(str(path), "exists", "Name another file, or replace it with --force."))
         taken.add(path.resolve())
         problems += check_folder(path.parent, str(path))
@@ -145,7 +152,8 @@ def check_folder(folder: Path, subject: str) -> list[Problem]:
     if not folder.exists():
         return [Problem(subject, f"its folder {folder} does not exist", f"Make it: `mkdir -p {folder}`.")]
     if not folder.is_dir():
-        return [Problem(subject, f"{folder} is not a folder", "Name another place.")]
+        what = "is not a folder" if folder == Path(subject).absolute() else f"{folder} is not a folder"
+        return [Problem(subject, what, "Name another place.")]
     try:
         # Rights alone do not tell: a file system may be read-only, or full of files.
         with tempfile.TemporaryFile(dir=folder):
@@ -153,6 +161,11 @@ def check_folder(folder: Path, subject: str) -> list[Problem]:
     except OSError as error:
         what = f"its folder {folder} cannot be written ({error.strerror})"
         return [Problem(subject, what, "Name a place that you may write to.")]
+
+
+def check_new_folder(folder: Path) -> list[Problem]:
+    """Whether a folder is there, or can be made, and files can be made in it."""
+    return check_folder(_nearest(folder), str(folder))
 
 
 def check_memory(workers: int, available: int, per_worker: int = WORKER_BYTES) -> list[Problem]:

@@ -77,7 +77,7 @@ class Pace:
 
     def __str__(self) -> str:
         left = self.seconds_left
-        rest = "" if left is None else f", {duration(left)} left"
+        rest = "" if left is None or self.done == self.shards else f", {duration(left)} left"
         return f"{self.done:,}/{self.shards:,} shards, {self.megabases_per_second:.2f} Mb/s{rest}"
 
 

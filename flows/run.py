@@ -58,7 +58,7 @@ def call_variants(
                 stack.enter_context(executor)
                 executor.warm_up(warm_up)
                 workers = executor.workers
-                lay_out_store(plan)
+                prepare_work(plan)
             with clock("shards"):
                 waiting, finished = split_tasks(plan)
                 announce(progress, waiting, finished)
@@ -69,8 +69,9 @@ def call_variants(
         return finish(plan, resumed_shards=len(finished), workers=workers, wall_seconds=clock.seconds)
 
 
-def lay_out_store(plan: CallPlan) -> None:
-    """Makes the arrays of every contig to be called, before workers write to them side by side."""
+def prepare_work(plan: CallPlan) -> None:
+    """Makes what workers share: the reference's index, and the arrays that they write to side by side."""
+    index_reference(plan.parameters.reference, plan.work.path)
     if plan.parameters.keep_windows:
         from diffbio_io.store import WindowStore
 
@@ -79,14 +80,31 @@ def lay_out_store(plan: CallPlan) -> None:
         create_contigs(store, {contig: plan.contigs[contig] for contig in plan.intervals}, made_of)
 
 
+def index_reference(reference: Path, folder: Path) -> None:
+    """Has the reference indexed once, before every worker would do it; in a folder where its own cannot be written.
+
+    Raises:
+        TaskFailedError: The folder cannot be written.
+    """
+    from diffbio_io.reference import Reference
+
+    with writing(folder):
+        Reference(reference, folder).close()
+
+
 def create_contigs(store: WindowStore, lengths: Mapping[str, int], made_of: Mapping[str, str]) -> None:
     """Lays out contigs of a window store.
 
     Raises:
-        TaskFailedError: The store cannot be written.
+        TaskFailedError: The store cannot be written, or holds other contigs of these names.
     """
-    with writing(store.url):
-        store.create_contigs(lengths, made_of)
+    from diffbio_io.store import StoreError
+
+    try:
+        with writing(store.url):
+            store.create_contigs(lengths, made_of)
+    except StoreError as error:
+        raise TaskFailedError("the window store", str(error)) from error
 
 
 def split_tasks(plan: CallPlan) -> tuple[list[ShardTask], list[ShardTask]]:
@@ -146,7 +164,7 @@ def _merge(plan: CallPlan, output: Path, ending: str, fields: Sequence[str] = ()
     header = vcf_header(plan.contigs, plan.sample, fields=fields, meta=meta)
     shards = [shard_path(plan.work.calls, shard.name, ending) for shard in plan.shards()]
     with writing(output):
-        merge_shards(output, shards, plan.contigs, header, join)
+        merge_shards(output, shards, plan.contigs, header, join, aside=plan.work.aside(output))
 
 
 def finish(plan: CallPlan, *, resumed_shards: int, workers: int, wall_seconds: dict[str, float]) -> CallSummary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -44,6 +45,11 @@ class WorkDirectory:
         """Folder for what nobody needs after the run."""
         return self.path / "scratch"
 
+    def aside(self, output: Path) -> Path:
+        """Folder beside an output in which only this run makes it; named for both, so that a rerun finds it."""
+        owner = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:12]
+        return output.with_name(f".{output.name}.{owner}")
+
     @property
     def summary(self) -> Path:
         """The summary of the finished run, for scripts."""
@@ -64,7 +70,7 @@ class WorkDirectory:
         if not self.path.exists():
             return []
         if not self.path.is_dir():
-            return [Problem(str(self.path), "is not a folder", "Choose another --work-dir.")]
+            return [Problem(str(self.path), "is not a folder", "Name another place.")]
         try:
             recorded = self._recorded()
         except (OSError, ValueError, KeyError) as error:

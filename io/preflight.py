@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -69,7 +70,10 @@ def check_alignment(
     with _silence():
         try:
             file = pysam.AlignmentFile(
-                str(path), reference_filename=None if reference is None else str(reference), ignore_truncation=True
+                str(path),
+                reference_filename=None if reference is None else str(reference),
+                ignore_truncation=True,
+                check_sq=False,
             )
         except (OSError, ValueError):
             return AlignmentReport((Problem(str(path), "is neither BAM nor CRAM", _WANTED),))
@@ -90,6 +94,13 @@ def _report(
     if file.is_sam:
         remedy = f"Convert it: `samtools sort -o {path.with_suffix('.bam')} {path}`, then index that."
         return AlignmentReport((Problem(str(path), "is SAM text, which cannot be read by position", remedy),))
+    if not file.nreferences and not (file.is_bam or file.is_cram):
+        return AlignmentReport((Problem(str(path), "is neither BAM nor CRAM", _WANTED),))
+    if not file.nreferences:
+        remedy = "Align them to the reference, then sort and index."
+        return AlignmentReport(
+            (Problem(str(path), "names no contigs in its header: its reads are not aligned", remedy),)
+        )
     name, sample_problem = _sample(path, file, sample)
     order = _order_problem(path, file)
     problems = [problem for problem in (sample_problem, order or _index_problem(path, file)) if problem]
@@ -255,8 +266,29 @@ def _read_problems(
                 return [Problem(str(path), what, "Make it, and its index, again.")]
             if read is not None:
                 return []
-    where = "in the regions asked for" if regions is not None else "that are mapped"
-    return [Problem(str(path), f"has no reads {where}", "Check the regions, or the file.")]
+    if not file.is_cram and _first_is_mapped(path):
+        index = _index_path(path)
+        if not any(_counts(path, file).values()):
+            what = f"is not the index of {path}: it knows of no reads"
+            return [Problem(str(index), what, f"Make it again: `samtools index {path}`.")]
+    if regions is None:
+        return [Problem(str(path), "has no reads that are mapped", "Give reads that were aligned to the reference.")]
+    absent = [contig for contig in regions if contig not in lengths]
+    told = f"; its header has no contig {absent[0]!r}, but {_named_like(absent[0], lengths)}" if absent else ""
+    what = f"has no reads in the regions asked for{told}"
+    return [Problem(str(path), what, "Check the regions, or the file.")]
+
+
+def _named_like(contig: str, lengths: Mapping[str, int]) -> str:
+    """The header's contig that differs only by 'chr', or else the first few."""
+    other = contig[3:] if contig.startswith("chr") else f"chr{contig}"
+    return repr(other) if other in lengths else ", ".join(list(lengths)[:4]) + (", ..." if len(lengths) > 4 else "")
+
+
+def _first_is_mapped(path: Path) -> bool:
+    """Whether a BAM file's first read lies on a contig."""
+    with pysam.AlignmentFile(str(path), ignore_truncation=True) as file:
+        return any(read.reference_id >= 0 for read in itertools.islice(file.fetch(until_eof=True), 1))
 
 
 @contextlib.contextmanager

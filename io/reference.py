@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -88,17 +87,6 @@ class Reference:
     def _letters(self, contig: str, start: int, stop: int) -> str:
         return _LETTERS[self.codes(contig, start, stop)].tobytes().decode("ascii")
 
-    def fingerprint(self) -> str:
-        """SHA-256 over names, lengths, file size and 64 samples of the file: cheap, and another file gives another."""
-        digest = hashlib.sha256(repr((list(self.contigs.items()), self.path.stat().st_size)).encode())
-        chunk = 1 << 14
-        with self.path.open("rb") as file:
-            last = max(0, self.path.stat().st_size - chunk)
-            for offset in sorted({last * step // 63 for step in range(64)}):
-                file.seek(offset)
-                digest.update(file.read(chunk))
-        return digest.hexdigest()
-
     def close(self) -> None:
         """Close the file."""
         self._fasta.close()
@@ -138,11 +126,14 @@ def _build(path: Path, folder: Path, compressed: bool) -> tuple[Path, Path | Non
     fai, gzi = folder / f"{path.name}.fai", folder / f"{path.name}.gzi" if compressed else None
     with tempfile.TemporaryDirectory(dir=folder, prefix=".faidx.") as aside:
         new_fai, new_gzi = Path(aside, "fai"), Path(aside, "gzi")
+        verbosity = pysam.set_verbosity(0)  # htslib's own lines: what it finds is told as a problem
         try:
             pysam.faidx(str(path), "--fai-idx", str(new_fai), "--gzi-idx", str(new_gzi))  # type: ignore[attr-defined]
         except pysam.SamtoolsError as error:
             remedy = "Give a FASTA file, plain or compressed with `bgzip` (plain gzip cannot be read by position)."
             raise InputError([Problem(str(path), "cannot be indexed: not FASTA, or not bgzipped", remedy)]) from error
+        finally:
+            pysam.set_verbosity(verbosity)
         if gzi:
             os.replace(new_gzi, gzi)
         os.replace(new_fai, fai)

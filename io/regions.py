@@ -46,8 +46,8 @@ def resolve_regions(
             found += _bed_lines(Path(bed), contigs)
         except InputError as error:
             problems += error.problems
-        if not found and not problems:
-            problems.append(Problem(str(bed), "holds no interval", "Give a BED file with at least one line."))
+        if not problems and not any(start < stop for _, start, stop in found):
+            problems.append(Problem(str(bed), "holds no interval", "Give a BED file with at least one position."))
     if problems:
         raise InputError(problems)
     merged = _merge_by_contig(found)

@@ -94,6 +94,8 @@ def simulate_dataset(
         InputError: The reference or a region is missing or wrong.
     """
     model = dataclasses.replace(sequencing or SequencingModel(), depth=depth, read_length=read_length)
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, got {seed}")
     genome, wanted = _genome(reference, regions, length, contigs, seed)
     individual = _Individual.draw(genome, wanted, variants or VariantModel(), model, seed)
     output = Path(output)

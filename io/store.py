@@ -21,23 +21,24 @@ import zarr
 from isal import isal_zlib
 
 from diffbio_core.problems import InputError
-from diffbio_core.windows.candidates import CandidateTable
 from diffbio_core.windows.encoding import N_BASE, PLANES
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_core.windows.planes import LANES_PER_BLOCK, PlaneBuffers, ShardPlanes
 from diffbio_core.windows.reads import cut_reads
+from diffbio_io.candidate_arrays import read_candidates, write_candidates
 from diffbio_io.regions import parse_region
 from diffbio_io.store_layout import (
-    CANDIDATE_COLUMNS,
     FORMAT,
     MARKERS,
-    RAGGED_CHUNK,
     contig_documents,
     contig_of,
     group_name,
     layout_attributes,
     root_document,
 )
+
+_INDEXES = (".fai", ".gzi")
+"""Endings of a reference's indexes, which may stand in a store's folder where their own cannot be written."""
 
 
 class StoreError(ValueError):
@@ -81,6 +82,25 @@ class WindowStore:
             raise StoreError(f"{self.url} is not a window store: fill it with diffbio ingest")
         return found
 
+    def check_layout(self, lengths: Mapping[str, int] | None = None) -> None:
+        """Look whether this grid's shards can be written; a store that is not there yet has no fault.
+
+        Args:
+            lengths: Length (bp) of contigs by name; None where they are not known.
+
+        Raises:
+            StoreError: A contig is there with another layout, the folder holds something else, or is damaged.
+        """
+        document = self._document("")
+        if document is None:
+            foreign = [] if not self._is_local or not os.path.isdir(self._root) else os.listdir(self._root)
+            foreign = sorted(name for name in foreign if not name.endswith((".partial", *_INDEXES)))
+            if foreign:
+                raise StoreError(f"{self.url} is not a window store: it holds {foreign[0]!r} but no zarr.json")
+            return
+        for contig in self.contigs if document.get("consolidated_metadata", {}).get("metadata") else ():
+            self._check_layout(contig, (lengths or {}).get(contig, self.contig_length(contig)))
+
     def create_contigs(self, contigs: Mapping[str, int], attributes: Mapping[str, Any] | None = None) -> None:
         """Lay out contigs; done by one process before any shard of them is written. Those that are there are left.
 
@@ -104,6 +124,9 @@ class WindowStore:
                 files[f"{path}/zarr.json"] = json.dumps(document).encode()
             starts = np.arange(self.grid.num_windows(length), dtype="<i8") * self.grid.reference_length
             files[f"{group}/start/c/0"] = starts.tobytes()
+        if self._document("") is None:
+            # By it a folder is known for a store's, also where what follows is cut short.
+            self._write_file("zarr.json", json.dumps(root_document({})).encode())
         # The root's document last: what it does not name is laid out anew.
         files["zarr.json"] = json.dumps(root_document(members)).encode()
         for path, content in files.items():
@@ -125,7 +148,7 @@ class WindowStore:
                 lane = block * LANES_PER_BLOCK
                 arrays[name][rows, lane : lane + LANES_PER_BLOCK] = cells
         arrays["reference"][rows] = planes.reference
-        longest = _write_candidates(arrays, rows, planes.candidates, shard.num_windows)
+        longest = write_candidates(arrays, rows, planes.candidates, shard.num_windows)
         marker = {
             "format": FORMAT,
             **asdict(shard),
@@ -221,14 +244,19 @@ class WindowStore:
 
     def marker(self, shard: Shard) -> dict[str, Any] | None:
         """What a shard's marker says; None where the shard's windows are not all there."""
+        marker = self.grid_marker(shard)
+        if marker is None:
+            return None
+        inside = marker["first_window"] <= shard.first_window and shard.last_window <= marker["last_window"]
+        return marker if inside else None
+
+    def grid_marker(self, shard: Shard) -> dict[str, Any] | None:
+        """What the marker of the grid's shard says, whichever of its windows are there; None where none are."""
         try:
             marker = json.loads(self._files.cat_file(f"{self._root}/{self._marker_path(shard)}"))
         except (FileNotFoundError, ValueError):
             return None
-        if not isinstance(marker, dict) or marker.get("format") != FORMAT:
-            return None
-        inside = marker["first_window"] <= shard.first_window and shard.last_window <= marker["last_window"]
-        return marker if inside else None
+        return marker if isinstance(marker, dict) and marker.get("format") == FORMAT else None
 
     def shards(self, contig: str) -> list[Shard]:
         """Shards of a contig that are whole, in order."""
@@ -275,7 +303,7 @@ class WindowStore:
             self.grid,
             self._lengths[shard.contig],
             np.asarray(arrays["reference"][rows]),
-            candidates=_read_candidates(arrays, rows, marker["ragged"]),
+            candidates=read_candidates(arrays, rows, marker["ragged"]),
             read_counts=marker["read_counts"],
             **planes,
         )
@@ -320,71 +348,19 @@ class WindowStore:
     def _marker_path(self, shard: Shard) -> str:
         return f"{group_name(shard.contig)}/{MARKERS}/{shard.index:06d}.json"
 
+    @property
+    def _is_local(self) -> bool:
+        return isinstance(self._files, fsspec.implementations.local.LocalFileSystem)
+
     def _write_file(self, path: str, content: bytes) -> None:
         path = f"{self._root}/{path}"
         # An object store shows an object only when it is whole; a file has to be renamed to do so.
-        if isinstance(self._files, fsspec.implementations.local.LocalFileSystem):
+        if self._is_local:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             self._files.pipe_file(path + ".partial", content)
             os.replace(path + ".partial", path)
         else:
             self._files.pipe_file(path, content)
-
-
-def _write_candidates(
-    arrays: Mapping[str, zarr.Array], rows: slice, table: CandidateTable, windows: int
-) -> dict[str, int]:
-    """Write the table, ragged by window; returns the longest run of a window, by name."""
-    number = np.bincount(table.window, minlength=windows)
-    supports = np.diff(table.support_start)
-    values = dict(zip(CANDIDATE_COLUMNS, (table.column, table.length, table.code, supports), strict=True))
-    for name, column in values.items():
-        _write_ragged(arrays[name], rows, column, number)
-    totals = {
-        "support_lane": np.bincount(table.window, supports, windows).astype(np.int64),
-        "inserted_base": np.bincount(table.window, np.maximum(table.length, 0), windows).astype(np.int64),
-    }
-    _write_ragged(arrays["support_lane"], rows, table.support_lane, totals["support_lane"])
-    _write_ragged(arrays["inserted_base"], rows, table.sequence, totals["inserted_base"])
-    arrays["candidates"][rows] = number
-    return {name: int(lengths.max(initial=0)) for name, lengths in {"candidate": number, **totals}.items()}
-
-
-def _read_candidates(arrays: Mapping[str, zarr.Array], rows: slice, longest: Mapping[str, int]) -> CandidateTable:
-    number = np.asarray(arrays["candidates"][rows])
-    columns = {name: _read_ragged(arrays[name], rows, number, longest["candidate"]) for name in CANDIDATE_COLUMNS}
-    window = np.repeat(np.arange(number.size, dtype=np.int32), number)
-    supports, inserted = columns["candidate_supports"], np.maximum(columns["candidate_length"], 0)
-    ragged = {
-        name: _read_ragged(
-            arrays[name], rows, np.bincount(window, lengths, number.size).astype(np.int64), longest[name]
-        )
-        for name, lengths in (("support_lane", supports), ("inserted_base", inserted))
-    }
-    return CandidateTable(
-        window,
-        columns["candidate_column"],
-        columns["candidate_length"],
-        columns["candidate_code"],
-        np.concatenate([[0], np.cumsum(supports)]).astype(np.int32),
-        np.concatenate([[0], np.cumsum(inserted)]).astype(np.int32),
-        ragged["support_lane"],
-        ragged["inserted_base"],
-    )
-
-
-def _write_ragged(array: zarr.Array, rows: slice, values: np.ndarray, lengths: np.ndarray) -> None:
-    """Write runs of values, one per window, from column 0 on, in whole chunks."""
-    width = -(-int(lengths.max(initial=0)) // RAGGED_CHUNK) * RAGGED_CHUNK
-    if width:
-        table = np.zeros((lengths.size, width), array.dtype)
-        table[np.arange(width) < lengths[:, None]] = values
-        array[rows, :width] = table
-
-
-def _read_ragged(array: zarr.Array, rows: slice, lengths: np.ndarray, longest: int) -> np.ndarray:
-    table = np.asarray(array[rows, :longest])
-    return table[np.arange(longest) < lengths[:, None]]
 
 
 def _checksums(planes: ShardPlanes) -> dict[str, int]:

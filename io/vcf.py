@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pysam
@@ -91,11 +92,12 @@ def merge_shards(
     contigs: Mapping[str, int],
     header: str,
     join: Callable[[Iterator[bytes]], Iterable[bytes]] = iter,
+    *,
+    aside: str | os.PathLike[str],
 ) -> Path:
     """Join shards into one bgzipped, indexed VCF, which appears under its name only when whole.
 
-    Both files are made aside in the output's folder; the index is renamed first, so that a VCF never stands without
-    its own.
+    Both files are made aside; the index is renamed first, so that a VCF never stands without its own.
 
     Args:
         output: Where the VCF goes; an old one and its indexes are replaced.
@@ -103,6 +105,8 @@ def merge_shards(
         contigs: Length (bp) of every contig, in the header's order.
         header: Text of :func:`vcf_header`.
         join: Makes the output's lines of the shards' lines; by default they follow each other.
+        aside: Folder on the output's file system to make the files in, of no other process's use. It is gone
+            afterwards; what a killed process has left of it goes first.
 
     Returns:
         Path of the index: ``.tbi``, or ``.csi`` where a contig is longer than 512 Mb.
@@ -118,20 +122,31 @@ def merge_shards(
     csi = max(contigs.values(), default=0) > LONGEST_TABIX_CONTIG
     index = output.with_name(f"{output.name}.{'csi' if csi else 'tbi'}")
     stale = output.with_name(f"{output.name}.{'tbi' if csi else 'csi'}")
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
-        aside = Path(folder, output.name)
-        with pysam.BGZFile(str(aside), "w", index=None) as file:
+    with _fresh_folder(Path(aside)) as folder:
+        new = folder / output.name
+        with pysam.BGZFile(str(new), "w", index=None) as file:
             file.write(header.encode())
             for block in join(_ordered(shards, contigs)):
                 file.write(block)
         # A preset names the columns; the index covers a file without records, too.
-        pysam.tabix_index(str(aside), preset="vcf", keep_original=True, csi=csi, index=f"{aside}.index")
-        _sync(aside)
+        pysam.tabix_index(str(new), preset="vcf", keep_original=True, csi=csi, index=f"{new}.index")
+        _sync(new)
         output.unlink(missing_ok=True)
         stale.unlink(missing_ok=True)
-        os.replace(f"{aside}.index", index)
-        os.replace(aside, output)
+        os.replace(f"{new}.index", index)
+        os.replace(new, output)
     return index
+
+
+@contextmanager
+def _fresh_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder for the time of a with block."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _ordered(shards: Sequence[str | os.PathLike[str]], contigs: Mapping[str, int]) -> Iterator[bytes]:

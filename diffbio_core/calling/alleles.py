@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 Bases = Callable[[int, int], str]
 """Upper-case reference bases of one contig in ``[start, stop)``, 0-based."""
@@ -45,24 +45,6 @@ def edit(position: int, ref: str, alt: str) -> tuple[int, int, str]:
     ref, alt = ref[: len(ref) - suffix], alt[: len(alt) - suffix]
     prefix = _shared_prefix([ref, alt])
     return position + prefix, position + len(ref), alt[prefix:]
-
-
-def join(alleles: Iterable[tuple[int, str, str]], bases: Bases) -> tuple[int, str, tuple[str, ...]]:
-    """One record for several alleles of a site.
-
-    Args:
-        alleles: (position, ref, alt) of each, 0-based, on one contig.
-        bases: Reference bases of the contig.
-
-    Returns:
-        The first position, the reference over all that the alleles span, and the alternative alleles in their order,
-        written over that span.
-    """
-    alleles = list(alleles)
-    start = min(position for position, _, _ in alleles)
-    stop = max(position + len(ref) for position, ref, _ in alleles)
-    alts = (bases(start, p) + alt + bases(p + len(ref), stop) for p, ref, alt in alleles)
-    return start, bases(start, stop), tuple(alts)
 
 
 def _shift_left(position: int, alleles: list[str], bases: Bases) -> tuple[int, list[str]]:

@@ -55,8 +55,9 @@ def bin_weights(
     bins = -(-len(sequence) // BIN)
     strong = np.bincount(np.arange(len(sequence)) // BIN, (sequence == 1) | (sequence == 2), minlength=bins)
     known = np.bincount(np.arange(len(sequence)) // BIN, sequence < 4, minlength=bins)
-    window = np.ones(4)
-    gc = np.convolve(strong, window, "same") / np.maximum(np.convolve(known, window, "same"), 1)
+    # Sums over four bins; numpy's own mode "same" would be longer than a shorter sequence.
+    strong_near, known_near = (np.convolve(counts, np.ones(4))[1 : 1 + bins] for counts in (strong, known))
+    gc = strong_near / np.maximum(known_near, 1)
     bias = np.exp(-model.gc_bias * ((gc - 0.45) / 0.3) ** 2)
     weights = np.resize(field, bins) * bias * (known > 0)
     return weights / max(weights[known > 0].mean() if np.any(known) else 1.0, 1e-9)

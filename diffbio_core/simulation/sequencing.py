@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 BINNED_QUALITIES = {
@@ -41,7 +42,7 @@ class SequencingModel:
         collapsed_copies: Per Mb, segments with such a copy that the aligner does not know.
 
     Raises:
-        ValueError: A number is negative, a length below 30 bp, or the qualities are not rising.
+        ValueError: A number is negative or not finite, a length below 30 bp, or the qualities are not rising.
     """
 
     depth: float = 30.0
@@ -69,8 +70,8 @@ class SequencingModel:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name != "quality_bins" and value < 0:
-                raise ValueError(f"{field.name} must not be negative, got {value}")
+            if field.name != "quality_bins" and not 0 <= value < math.inf:
+                raise ValueError(f"{field.name} must be a number of 0 or more, got {value}")
         if self.read_length < 30 or self.fragment_mean < 30:
             raise ValueError(
                 f"read_length and fragment_mean must be at least 30 bp, got {self.read_length} and {self.fragment_mean}"

@@ -69,11 +69,6 @@ class WindowGrid:
         """Columns of a window, halo included."""
         return self.reference_length + 2 * self.halo
 
-    @property
-    def shard_length(self) -> int:
-        """Core positions of a whole shard (bp)."""
-        return self.reference_length * self.windows_per_shard
-
     def num_windows(self, contig_length: int) -> int:
         """Number of windows that cover a contig."""
         return -(-contig_length // self.reference_length)

@@ -30,7 +30,7 @@ def test_a_wrong_value_is_told_by_name(fields, message):
 
 def test_local_workers_fill_the_cores_that_this_process_may_use():
     assert ClusterConfig().local_workers == len(os.sched_getaffinity(0))
-    assert ClusterConfig(workers=3, memory_mb=1000).local_memory_mb == 3000
+    assert ClusterConfig(workers=3).local_workers == 3
     assert ClusterConfig(kind="address", address="tcp://h:1").local_workers == 0
 
 

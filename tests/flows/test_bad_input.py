@@ -101,6 +101,28 @@ def test_a_truncated_file(refused, folder, kind):
     ]
 
 
+def test_reads_that_were_never_aligned(refused, folder):
+    with pysam.AlignmentFile(
+        str(folder / "reads.bam"), "wb", header={"RG": [{"ID": "g", "SM": "S"}]}, add_sq_text=False
+    ):
+        pass
+    (line,) = refused()
+    assert line.startswith("reads.bam: names no contigs in its header: its reads are not aligned. Align them")
+
+
+def test_an_index_of_another_file(refused, folder):
+    write_reads(folder / "empty.bam", starts=())
+    shutil.copy(folder / "empty.bam.bai", folder / "reads.bam.bai")
+    (line,) = refused()
+    assert line.startswith("reads.bam.bai: is not the index of reads.bam: it knows of no reads. Make it again")
+
+
+def test_reads_of_which_none_is_mapped(refused, folder):
+    write_reads(folder / "reads.bam", starts=())
+    (line,) = refused()
+    assert line.startswith("reads.bam: has no reads that are mapped")
+
+
 def test_unsorted_reads(refused, folder):
     write_reads(folder / "reads.bam", starts=STARTS[::-1], order="unsorted", index=False)
     (line,) = refused()
@@ -122,6 +144,15 @@ def test_an_index_that_is_older_than_its_reads(refused, folder):
 def test_a_region_without_reads(refused):
     (line,) = refused("--region", "c1:5,000-6,000")
     assert line.startswith("reads.bam: has no reads in the regions asked for")
+
+
+def test_a_region_on_a_contig_that_the_reads_name_otherwise(refused, folder):
+    write_reference(folder / "reference.fa", {"chrc1": SEQUENCE, **CONTIGS})
+    (line,) = refused("--region", "chrc1:5,000-6,000")
+    assert line == (
+        "reads.bam: has no reads in the regions asked for; its header has no contig 'chrc1', but 'c1'. "
+        "Check the regions, or the file."
+    )
 
 
 def test_a_contig_with_reads_that_the_reference_lacks(refused, folder):
@@ -170,6 +201,14 @@ def test_faulty_lines_of_a_bed_file(refused, folder):
     assert [line.split(":")[0] for line in lines] == [f"some.bed, line {number}" for number in (2, 3, 4)]
 
 
+@pytest.mark.parametrize("text", ["", "# none\n", "c1\t10\t10\n"])
+def test_a_bed_file_without_a_position(refused, folder, text):
+    (folder / "some.bed").write_text(text)
+    assert refused(regions="some.bed") == [
+        "some.bed: holds no interval. Give a BED file with at least one position."
+    ]  # fmt: skip
+
+
 def test_a_bed_file_that_is_missing(refused):
     assert refused(regions="none.bed") == [
         "none.bed: cannot be read as BED (No such file or directory). Give a BED file."
@@ -184,8 +223,32 @@ def test_an_output_folder_that_is_missing(refused):
 def test_an_output_folder_that_cannot_be_written(refused):
     if not Path("/proc/self").exists():
         pytest.skip("no folder is known here in which even root cannot write")
-    lines = refused(output="/proc/calls.vcf.gz", work_dir="work")
+    lines = refused(output="/proc/calls.vcf.gz")
     assert [line.split(" (")[0] for line in lines] == ["/proc/calls.vcf.gz: its folder /proc cannot be written"]
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_an_output_without_a_name(folder, diffbio, name):
+    before = snapshot(folder)
+    ended = diffbio("call", "--reads", "reads.bam", "--reference", "reference.fa", "--output", name, cwd=folder)
+    assert ended.returncode == 2
+    assert "is a folder. Name a file." in ended.stderr
+    assert snapshot(folder) == before
+
+
+def test_an_output_that_is_a_link_to_nothing(refused, folder):
+    (folder / "calls.vcf.gz").symlink_to("nowhere")
+    assert refused() == ["calls.vcf.gz: exists. Name another file, or replace it with --force."]
+
+
+def test_a_work_directory_that_is_a_file(refused, folder):
+    (folder / "work").write_text("")
+    assert refused(work_dir="work") == ["work: is not a folder. Name another place."]
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\tb"])
+def test_a_sample_that_cannot_be_a_column_s_name(refused, name):
+    assert refused(sample=name) == [f"--sample: must be a name of printable characters, got {name!r}"]
 
 
 def test_an_output_that_is_no_vcf_by_name(refused):
@@ -245,6 +308,28 @@ def test_more_workers_than_memory_holds(refused):
     assert line.startswith("memory: 100000 workers of 1.5 GB need 150,000.0 GB, but ")
 
 
+def test_more_memory_for_a_worker_than_there_is(refused, folder):
+    (folder / "cluster.toml").write_text("memory_mb = 100_000_000\n")
+    (line,) = refused(cluster=folder / "cluster.toml")
+    assert line.startswith("memory: 1 workers of 100,000.0 GB need 100,000.0 GB, but ")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("workers = true", "workers must be a whole number, got True"),
+        ("worker_timeout = 'x'", "worker_timeout must be a positive number of seconds, got 'x'"),
+        ("environment = 5", "environment must be a table of texts, got 5"),
+        ("scratch = 5", "scratch must be text, got 5"),
+        ("scratch = '/proc/scratch'", "/proc/scratch: its folder /proc cannot be written"),
+    ],
+)
+def test_a_cluster_file_with_a_wrong_value(refused, folder, text, told):
+    (folder / "cluster.toml").write_text(text)
+    (line,) = refused(cluster=folder / "cluster.toml")
+    assert told in line
+
+
 def test_too_small_a_disk(refused, tiny_disk):
     (line,) = refused(work_dir=tiny_disk("4k") / "work")
     assert "a run needs about 0.0 MB, but 0.0 MB are free there" in line
@@ -256,7 +341,7 @@ def test_an_unknown_haploid_contig(refused):
 
 
 def test_a_window_length_that_is_no_power_of_two(refused):
-    assert refused(window_length=3_000) == ["--window-length: Value error, must be a power of two, got 3000"]
+    assert refused(window_length=3_000) == ["--window-length: must be a power of two, got 3000"]
 
 
 def test_a_cluster_file_with_an_unknown_key(refused, folder):

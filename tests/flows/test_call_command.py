@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pysam
 import pytest
 
 from diffbio_flows import call_variants, evaluate_calls
+from diffbio_flows.work_directory import WorkDirectory
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +200,30 @@ def test_a_disk_that_takes_no_more_ends_the_run_with_the_cause(start_diffbio, ca
     assert not (tmp_path / "calls.vcf.gz").exists()
 
 
+def test_what_a_run_killed_in_its_merge_has_left_goes_with_the_next(individual, in_process, diffbio, tmp_path):
+    output = tmp_path / "calls.vcf.gz"
+    left = WorkDirectory(tmp_path / "calls.vcf.gz.work").aside(output)
+    left.mkdir()
+    (left / output.name).write_text("half a file")
+    files = ["--reads", individual.reads, "--reference", individual.reference, "--output", output]
+    assert diffbio("call", *files, "--cluster", in_process, "--region", "chr1:1-3000").returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["calls.vcf.gz", "calls.vcf.gz.tbi", "calls.vcf.gz.work"]
+
+
+def test_a_reference_in_a_read_only_folder_is_indexed_in_the_work_directory(
+    individual, in_process, diffbio, tiny_disk, tmp_path
+):
+    disk = tiny_disk("4m")
+    reference = shutil.copy(individual.reference, disk)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    (tmp_path / "out").mkdir()
+    files = ["--reads", individual.reads, "--reference", reference, "--output", tmp_path / "out" / "calls.vcf.gz"]
+    assert diffbio("call", *files, "--cluster", in_process, "--region", "chr1:1-3000").returncode == 0
+    work = tmp_path / "out" / "calls.vcf.gz.work"
+    assert sorted(path.name for path in work.glob("reference*")) == ["reference.fa.gz.fai", "reference.fa.gz.gzi"]
+    assert sorted(path.name for path in disk.iterdir()) == ["reference.fa.gz"]
+
+
 def test_all_faults_of_the_input_are_told_at_once_and_nothing_is_written(individual, diffbio, tmp_path):
     arguments = ["--reads", tmp_path / "absent.bam", "--reference", individual.reference, "--region", "chr9"]
     done = diffbio("call", *arguments, "--output", tmp_path / "calls.vcf", "--model", tmp_path)
@@ -247,6 +274,23 @@ def test_the_prefect_flow_gives_the_same_bytes(whole, diffbio, call_arguments, t
     assert output.read_bytes() == whole[0].read_bytes()
     assert json.loads(done.stdout)["variants"]["records"] == len(records(output))
     assert list((tmp_path / "prefect" / "storage").glob("*")) == []
+
+
+@pytest.mark.slow
+def test_an_interrupt_at_the_terminal_ends_a_prefect_flow_in_order(
+    start_diffbio, call_arguments, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    run = start_diffbio(call_arguments(tmp_path / "calls.vcf.gz", "--prefect", "--workers", "1"))
+    wait_for((tmp_path / "calls.vcf.gz.work" / "calls").exists)
+    family = psutil.Process(run.pid).children(recursive=True)
+    os.killpg(run.pid, signal.SIGINT)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 1
+    assert "diffbio: interrupted; finished work is kept, the same command goes on from there" in errors.splitlines()
+    assert "Traceback" not in errors
+    assert psutil.wait_procs(family, timeout=30)[1] == []
 
 
 @pytest.mark.slow

@@ -10,9 +10,9 @@ import pytest
 import xarray
 
 from diffbio_core.problems import InputError
-from diffbio_core.windows.grid import Shard
+from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_flows import ingest_reads
-from diffbio_io.store import WindowStore
+from diffbio_io.store import StoreError, WindowStore
 
 
 @pytest.fixture
@@ -68,6 +68,63 @@ def test_windows_of_other_reads_are_replaced_only_by_force(fields, individual):
         assert ingest_reads(**fields, force=True).work.resumed_shards == 0
     finally:
         os.utime(individual.reads, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_a_second_part_of_a_shard_keeps_the_first(individual, diffbio, tmp_path):
+    files = ["--reads", individual.reads, "--reference", individual.reference, "--store", tmp_path / "w.zarr"]
+    for region in ("chr2:1-4000", "chr2:17000-18000"):
+        assert diffbio("ingest", *files, "--region", region, "--workers", "1").returncode == 0
+    store = WindowStore(tmp_path / "w.zarr")
+    assert store.shards("chr2") == [Shard("chr2", 0, 0, 5)]
+    for region in ("chr2:1-4000", "chr2:9000-9500", "chr2:17000-18000"):
+        assert store.reads(region)["reads"].shape[0] > 0
+    with pytest.raises(StoreError, match="does not hold all windows of chr2:20481-20482"):
+        store.reads("chr2:20481-20482")
+
+
+def test_another_part_of_a_shard_of_other_reads_is_refused(fields, individual):
+    ingest_reads(**fields, region=("chr2:1-4000",))
+    status = os.stat(individual.reads)
+    os.utime(individual.reads, ns=(status.st_atime_ns, status.st_mtime_ns + 1_000_000))
+    try:
+        with pytest.raises(InputError, match="was made of other files, or of an older state of them"):
+            ingest_reads(**fields, region=("chr2:17000-18000",))
+        ingest_reads(**fields, region=("chr2:17000-18000",), force=True)
+    finally:
+        os.utime(individual.reads, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert WindowStore(fields["store"]).shards("chr2") == [Shard("chr2", 0, 4, 5)]
+
+
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        ("thesis", "thesis is not a window store: it holds 'chapter1' but no zarr.json"),
+        ("other.zarr", "other.zarr: contig chr1 is laid out with reference_length 2048, not 4096"),
+        ("broken.zarr", "broken.zarr is not a window store: its zarr.json cannot be read"),
+        ("nowhere://windows", "cannot be opened: Protocol not known: nowhere"),
+    ],
+)
+def test_a_store_that_cannot_be_filled_is_told_and_left(diffbio, individual, tmp_path, store, told):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1").write_text("precious")
+    WindowStore(tmp_path / "other.zarr", WindowGrid(2048, 256, 128)).create_contigs({"chr1": 30_000})
+    (tmp_path / "broken.zarr").mkdir()
+    (tmp_path / "broken.zarr" / "zarr.json").write_text("{")
+    before = sorted(tmp_path.rglob("*"))
+    files = ["--reads", individual.reads, "--reference", individual.reference, "--store", store]
+    done = diffbio("ingest", *files, "--region", "chr9", cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "no contig 'chr9'" in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_contig_of_another_length_is_refused(diffbio, individual, tmp_path):
+    WindowStore(tmp_path / "w.zarr", WindowGrid()).create_contigs({"chr1": 29_000})
+    files = ["--reads", individual.reads, "--reference", individual.reference, "--store", tmp_path / "w.zarr"]
+    done = diffbio("ingest", *files)
+    assert done.returncode == 2
+    assert "contig chr1 is laid out with contig_length 29000, not 30000" in done.stderr
 
 
 def test_bad_input_is_told_and_nothing_is_written(diffbio, individual, tmp_path):

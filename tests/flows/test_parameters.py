@@ -15,7 +15,7 @@ BASE = {"reads": "r.bam", "reference": "r.fa", "output": "calls.vcf.gz"}
 @pytest.mark.parametrize("length", [512, 2048, 4096, 65_536])
 def test_a_shard_is_as_long_whatever_the_window(length):
     grid = CallParameters(**BASE, window_length=length).grid
-    assert grid.shard_length == 262_144
+    assert grid.reference_length * grid.windows_per_shard == 262_144
     assert grid.reference_length == length
 
 

@@ -112,7 +112,7 @@ def gvcf(tmp_path):
     header = vcf_header(CONTIGS, "S", fields=GVCF_FIELDS)
     path = tmp_path / "a.g.vcf.gz"
     paths = [tmp_path / f"{number}.g.vcf" for number in range(2)]
-    merge_shards(path, paths, CONTIGS, header, join=lambda texts: without_seams(texts, base))
+    merge_shards(path, paths, CONTIGS, header, lambda texts: without_seams(texts, base), aside=tmp_path / "aside")
     return path
 
 

@@ -44,15 +44,6 @@ def test_a_built_index_is_the_one_that_samtools_builds(fasta):
     assert fasta.with_name(f"{fasta.name}.fai").read_text() == "c1\t14\t14\t10\t11\nc2\t4\t34\t4\t5\n"
 
 
-def test_the_fingerprint_follows_the_bases(fasta, tmp_path):
-    other = tmp_path / "other.fa"
-    other.write_text(FASTA.replace("TTTT", "TTTA"))
-    copy = tmp_path / f"copy{''.join(fasta.suffixes)}"
-    copy.write_bytes(fasta.read_bytes())
-    assert Reference(fasta).fingerprint() == Reference(copy).fingerprint()
-    assert Reference(fasta).fingerprint() != Reference(other).fingerprint()
-
-
 def test_an_index_is_built_in_the_work_directory_when_the_folder_cannot_be_written(public_folder, unprivileged):
     path = public_folder / "r.fa"
     path.write_text(FASTA)

@@ -26,7 +26,8 @@ def merged(tmp_path, *shards, contigs=CONTIGS, output="calls.vcf.gz"):
     for number, sites in enumerate(shards):
         paths.append(tmp_path / f"shard{number}.txt")
         paths[-1].write_text("".join(map(vcf_line, sorted(sites))))
-    merge_shards(tmp_path / output, paths, contigs, vcf_header(contigs, "S1", meta=[("source", "test")]))
+    header = vcf_header(contigs, "S1", meta=[("source", "test")])
+    merge_shards(tmp_path / output, paths, contigs, header, aside=tmp_path / "aside")
     return tmp_path / output
 
 
@@ -89,7 +90,7 @@ def test_a_missing_shard_is_refused_and_the_old_file_stays(tmp_path):
     path = merged(tmp_path, [site()])
     before = path.read_bytes()
     with pytest.raises(FileNotFoundError, match=r"shard9\.txt"):
-        merge_shards(path, [tmp_path / "shard9.txt"], CONTIGS, vcf_header(CONTIGS, "S1"))
+        merge_shards(path, [tmp_path / "shard9.txt"], CONTIGS, vcf_header(CONTIGS, "S1"), aside=tmp_path / "aside")
     assert path.read_bytes() == before
 
 
@@ -111,4 +112,4 @@ def test_a_half_written_shard_is_refused(tmp_path):
     shard = tmp_path / "shard.txt"
     shard.write_text(vcf_line(site())[:-5])
     with pytest.raises(ValueError, match="its last line is not whole"):
-        merge_shards(tmp_path / "calls.vcf.gz", [shard], CONTIGS, vcf_header(CONTIGS, "S1"))
+        merge_shards(tmp_path / "calls.vcf.gz", [shard], CONTIGS, vcf_header(CONTIGS, "S1"), aside=tmp_path / "aside")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffbio_core.calling.alleles import edit, join, normalise
+from diffbio_core.calling.alleles import edit, normalise
 
 REFERENCE = "GATTTTTTACACACACGGNC"
 
@@ -85,8 +85,3 @@ def test_an_edit_spells_what_its_record_spells(record):
     sequence, start, ref, alts = record
     first, last, inserted = edit(start, ref, alts[0])
     assert sequence[:first] + inserted + sequence[last:] == spell(sequence, start, ref, alts[0])
-
-
-def test_alleles_of_a_site_are_written_over_one_span():
-    snv, deletion = (2, "T", "C"), (1, "ATTT", "A")
-    assert join([snv, deletion], bases) == (1, "ATTT", ("ACTT", "A"))

@@ -64,3 +64,9 @@ def test_depth_field_is_flat_without_unevenness_and_spread_with_it():
     assert np.all(depth_field(10_000, EVEN, np.random.default_rng(3)) == 1.0)
     field = depth_field(2_000_000, SequencingModel(unevenness=0.2), np.random.default_rng(3))
     assert np.log(field).std() == pytest.approx(0.2, abs=0.04)
+
+
+@pytest.mark.parametrize("length", [1, 100, 250, 400])
+def test_a_sequence_of_few_bins_has_a_weight_for_each(length):
+    weights = bin_weights(balanced(length), np.ones(1), EVEN)
+    np.testing.assert_allclose(weights, np.ones(-(-length // BIN)))
