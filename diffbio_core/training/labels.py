@@ -106,8 +106,7 @@ def label_candidates(
     """Copies (0, 1, 2) of each candidate, or ``UNKNOWN`` outside the confident intervals.
 
     Where a true allele is no candidate, or many reads near a true indel show another allele, candidates are labelled by
-    the haplotypes that they spell together; what many reads show is ``UNKNOWN`` where that fails, as is the rest within
-    a complex record.
+    the haplotypes that they spell together. The rest within a complex record is ``UNKNOWN``.
 
     Args:
         planes: The shard.
@@ -120,10 +119,11 @@ def label_candidates(
     starts = np.array([start for start, _ in confident], np.int64)
     stops = np.array([stop for _, stop in confident], np.int64)
     place = np.searchsorted(starts, positions, side="right") - 1
-    labels[(place < 0) | (positions >= stops[np.maximum(place, 0)] if stops.size else True)] = UNKNOWN
+    outside = (place < 0) | (positions >= stops[np.maximum(place, 0)] if stops.size else True)
     for start, stop in truth.complex_spans:
         labels[(positions >= start - 1) & (positions <= stop)] = UNKNOWN
     _label_by_haplotypes(planes, keys, positions, labels, truth)
+    labels[outside] = UNKNOWN
     return labels
 
 
@@ -154,17 +154,16 @@ def _label_by_haplotypes(
         alleles = [
             SupportedAllele(_edit(keys[index]), int(n)) for index, n in zip(chosen[shown], supports[shown], strict=True)
         ]
-        inside = low >= start and high <= stop
-        copies = copies_by_haplotype(cluster, alleles, low, high, truth.bases) if inside else None
+        if low < start or high > stop:
+            labels[chosen[shown & foreign]] = UNKNOWN
+            continue
+        copies = copies_by_haplotype(cluster, alleles, low, high, truth.bases)
+        if copies is None:
+            continue
         for place, index in enumerate(chosen[shown]):
-            if copies is not None and place in copies:
-                labels[index] = copies[place]
-            elif keys[index] not in truth.copies:
-                labels[index] = UNKNOWN
-        if copies is not None:
-            for index in chosen[~shown]:
-                if keys[index] in truth.copies:
-                    labels[index] = UNKNOWN
+            labels[index] = copies.get(place, UNKNOWN)
+        for index in chosen[~shown & ~foreign]:
+            labels[index] = UNKNOWN
 
 
 def _supports(planes: ShardPlanes, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
