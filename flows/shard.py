@@ -25,7 +25,10 @@ MIN_QUAL = 1.0
 """QUAL under which a site is not listed."""
 
 PASS_QUAL = 6.0
-"""QUAL under which a site is listed with the filter LowQual."""
+"""QUAL under which a site is listed with the filter LowQual: 6 is three to one for a variant."""
+
+PASS_GQ = 6.0
+"""GQ under which a site is listed with the filter LowGQ: a genotype as likely wrong as right is no call."""
 
 # One shard at a time runs in a worker's process, so its planes can share memory with the next one's.
 _buffers = PlaneBuffers()
@@ -41,7 +44,9 @@ def process_shard(task: ShardTask) -> ShardResult:
         clock.lap("store")
     evidence = _call_stage(task.model)(planes)
     clock.lap("call")
-    sites = genotype_sites(planes, evidence, ploidy=task.ploidy, min_qual=MIN_QUAL, pass_qual=PASS_QUAL)
+    sites = genotype_sites(
+        planes, evidence, ploidy=task.ploidy, min_qual=MIN_QUAL, pass_qual=PASS_QUAL, pass_gq=PASS_GQ
+    )
     wanted = [site for site in sites if any(start <= site.position < stop for start, stop in task.intervals)]
     clock.lap("genotype")
     texts = {".vcf": "".join(map(vcf_line, wanted))}

@@ -17,9 +17,9 @@ from pathlib import Path
 import click
 
 from diffbio_core import __version__
-from diffbio_core.models import save_model
+from diffbio_core.models import load_card, load_model, save_model
 from diffbio_core.operators.variant.allele_classifier import AlleleClassifierConfig
-from diffbio_core.pipelines.allele_calling import AlleleCallingConfig
+from diffbio_core.pipelines.allele_calling import AlleleCallingConfig, join_ensembles
 from diffbio_core.training.allele_training import AlleleTrainingConfig, Progress, train_alleles
 from diffbio_flows.training_views import Dataset, LabelledViews, labelled_views
 
@@ -36,10 +36,13 @@ SOURCES = (
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True, help="Folder of dataset folders.")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Model folder to write.")
 @click.option("--epochs", type=int, default=AlleleTrainingConfig.epochs, show_default=True)
-@click.option("--members", type=int, default=AlleleClassifierConfig.members, show_default=True)
+@click.option("--members", type=int, default=3, show_default=True)
 @click.option("--channels", type=int, default=AlleleClassifierConfig.channels, show_default=True)
+@click.option(
+    "--join", type=click.Path(exists=True, path_type=Path), multiple=True, help="Model to add the networks of."
+)
 @click.option("--seed", type=int, default=AlleleTrainingConfig.seed, show_default=True)
-def main(data: Path, output: Path, epochs: int, members: int, channels: int, seed: int) -> None:
+def main(data: Path, output: Path, epochs: int, members: int, channels: int, join: tuple[Path, ...], seed: int) -> None:
     """Train and write the model; the card tells what it was made of."""
     folders = sorted(folder for folder in data.iterdir() if (folder / "truth.vcf.gz").exists())
     parts = []
@@ -65,11 +68,12 @@ def main(data: Path, output: Path, epochs: int, members: int, channels: int, see
     )
     save_model(
         output,
-        pipeline,
+        join_ensembles([pipeline, *map(load_model, join)]),
         diffbio=__version__,
         sources=SOURCES,
         command=f"python -m diffbio_flows.shipped_model --epochs {epochs} --members {members} --channels {channels} "
         f"--seed {seed}",
+        joined=[load_card(path) for path in join],
         training=dataclasses.asdict(config),
         training_data={folder.name: int(part.labels.size) for folder, part in zip(folders, parts, strict=True)},
         metrics={

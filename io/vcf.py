@@ -26,7 +26,10 @@ _FIELDS = (
     '##FORMAT=<ID=AD,Number=R,Type=Integer,Description="Reads that support each allele">',
     '##FORMAT=<ID=PL,Number=G,Type=Integer,Description="Phred-scaled genotype likelihoods, the likeliest 0">',
 )
-FILTERS = {"LowQual": "Quality below the threshold for a confident call"}
+FILTERS = {
+    "LowQual": "QUAL below the threshold for a confident call",
+    "LowGQ": "GQ below the threshold for a confident genotype",
+}
 """Filters that a site may fail, with their meaning."""
 
 

@@ -39,7 +39,7 @@ class AlleleEvidence:
 
 
 def genotype_sites(
-    planes: ShardPlanes, evidence: AlleleEvidence, *, ploidy: int = 2, min_qual: float, pass_qual: float
+    planes: ShardPlanes, evidence: AlleleEvidence, *, ploidy: int = 2, min_qual: float, pass_qual: float, pass_gq: float
 ) -> list[CalledSite]:
     """Sites of a shard whose likeliest genotype is not the reference, in order of position.
 
@@ -53,6 +53,7 @@ def genotype_sites(
         ploidy: Copies of the contig: 2, or 1.
         min_qual: QUAL under which a site is not listed.
         pass_qual: QUAL under which a site is listed with the filter LowQual.
+        pass_gq: GQ under which a site is listed with the filter LowGQ.
     """
     table = planes.candidates
     first = planes.shard.first_window * planes.grid.reference_length - planes.grid.halo
@@ -63,8 +64,7 @@ def genotype_sites(
         called = _call_site(planes, evidence, list(run), first, ploidy)
         if called is not None and called.qual >= min_qual:
             sites.append(called)
-    sites = _without_conflicts(sites, ploidy)
-    return [site if site.qual >= pass_qual else _with_filter(site, "LowQual") for site in sites]
+    return [_filtered(site, pass_qual, pass_gq) for site in _without_conflicts(sites, ploidy)]
 
 
 def genotypes(alleles: int, ploidy: int) -> list[tuple[int, ...]]:
@@ -194,5 +194,6 @@ def _with_copies(site: CalledSite, copies: int) -> CalledSite | None:
     return CalledSite(**{**site.__dict__, "genotype": best, "gq": 0})
 
 
-def _with_filter(site: CalledSite, name: str) -> CalledSite:
-    return CalledSite(**{**site.__dict__, "filters": (*site.filters, name)})
+def _filtered(site: CalledSite, pass_qual: float, pass_gq: float) -> CalledSite:
+    failed = ("LowQual",) * (site.qual < pass_qual) + ("LowGQ",) * (site.gq < pass_gq)
+    return CalledSite(**{**site.__dict__, "filters": (*site.filters, *failed)}) if failed else site

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-FEATURES: dict[str, int] = {"version": 2, "flank": 16, "pileup_channels": 58, "summary_channels": 27}
-"""What this version's views hold; a model made for others is refused."""
+FEATURES: dict[str, int] = {"version": 3, "flank": 16, "pileup_channels": 58, "summary_channels": 27}
+"""What this version's views and networks hold; a model made for others is refused before any work."""
 
 _CARD = "card.json"
 _PARAMETERS = "parameters.safetensors"

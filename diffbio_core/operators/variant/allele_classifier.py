@@ -37,7 +37,7 @@ class AlleleClassifierConfig(OperatorConfig):
         ValueError: There is not even one member.
     """
 
-    members: int = 2
+    members: int = 1
     channels: int = 64
     kernels: tuple[int, ...] = (3, 5, 5, 5)
     hidden: int = 128

@@ -11,14 +11,14 @@ from diffbio_core.calling.genotyping import AlleleEvidence, genotype_sites, geno
 from tests.diffbio_core.made_up_shards import base, shard_with
 
 
-def call(*alleles, ploidy=2, min_qual=0.0, pass_qual=0.0):
+def call(*alleles, ploidy=2, min_qual=0.0, pass_qual=0.0, pass_gq=0.0):
     """Sites from (position, length, new bases, probabilities of 0, 1 and 2 copies)."""
     alleles = sorted(alleles, key=lambda allele: (allele[0], allele[1]))
     probabilities = np.array([allele[3] for allele in alleles], np.float64)
     number = np.full(len(alleles), 10, np.int32)
     evidence = AlleleEvidence(np.log(probabilities), number, number * 2, number * 3)
     planes = shard_with([allele[:3] for allele in alleles])
-    return genotype_sites(planes, evidence, ploidy=ploidy, min_qual=min_qual, pass_qual=pass_qual)
+    return genotype_sites(planes, evidence, ploidy=ploidy, min_qual=min_qual, pass_qual=pass_qual, pass_gq=pass_gq)
 
 
 HET, HOM, ABSENT = (0.001, 0.998, 0.001), (0.0001, 0.0019, 0.998), (0.98, 0.01, 0.01)
@@ -73,6 +73,14 @@ def test_low_quality_is_listed_with_a_filter_or_not_at_all():
     weak = (0.3, 0.6, 0.1)
     assert call((20, 0, "C", weak), pass_qual=10)[0].filters == ("LowQual",)
     assert call((20, 0, "C", weak), min_qual=10) == []
+
+
+def test_an_uncertain_genotype_is_listed_with_a_filter():
+    sure_of_a_variant = (0.0001, 0.55, 0.4499)
+    (site,) = call((20, 0, "C", sure_of_a_variant), pass_qual=10, pass_gq=5)
+    assert (site.gq, site.filters) == (3, ("LowGQ",))
+    assert call((20, 0, "C", sure_of_a_variant), pass_qual=10, pass_gq=3)[0].filters == ()
+    assert call((20, 0, "C", (0.45, 0.5, 0.05)), pass_qual=10, pass_gq=5)[0].filters == ("LowQual", "LowGQ")
 
 
 def test_no_haplotype_carries_two_alleles_at_one_place():
