@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
@@ -14,6 +13,7 @@ from jaxtyping import Array, Float
 from diffbio_core.constants import DEFAULT_QUALITY_THRESHOLD
 from diffbio_core.operators.base import OperatorConfig, OperatorModule, initialisation_rngs
 from diffbio_core.operators.quality_filter import DifferentiableQualityFilter, QualityFilterConfig
+from diffbio_core.operators.short_softmax import short_softmax
 from diffbio_core.operators.validation import check_positions, check_positive, check_quality
 from diffbio_core.operators.variant.cnn_classifier import CNNVariantClassifier, CNNVariantClassifierConfig
 from diffbio_core.operators.variant.pileup import DifferentiablePileup, PileupConfig
@@ -176,7 +176,7 @@ class EnhancedVariantCallingPipeline(OperatorModule):
             "filtered_quality": quality,
             **piled,
             "logits": logits,
-            "probabilities": jax.nn.softmax(logits, axis=-1),
+            "probabilities": short_softmax(logits),
         }
         if self.quality_recalibration is not None:
             features = _variant_features(result)[:, : self.config.quality_recal_n_features]

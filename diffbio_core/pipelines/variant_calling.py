@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from diffbio_core.constants import DEFAULT_QUALITY_THRESHOLD, NUM_BASES, ClassifierType
 from diffbio_core.operators.base import OperatorConfig, OperatorModule, initialisation_rngs
 from diffbio_core.operators.quality_filter import DifferentiableQualityFilter, QualityFilterConfig
+from diffbio_core.operators.short_softmax import short_softmax
 from diffbio_core.operators.validation import (
     check_fraction,
     check_positions,
@@ -161,7 +162,7 @@ class VariantCallingPipeline(OperatorModule):
             "filtered_quality": data["quality"],
             **piled,
             "logits": logits,
-            "probabilities": jax.nn.softmax(logits, axis=-1),
+            "probabilities": short_softmax(logits),
         }
         return {**data, **result}, state, metadata
 
