@@ -34,7 +34,7 @@ def test_the_outputs_stand_beside_the_inputs(pipeline):
     assert all(result[key] is data[key] for key in data)
     assert result["pileup"].shape == (20, 4)
     assert result["logits"].shape == result["probabilities"].shape == (20, 3)
-    assert largest_difference(result["probabilities"], jax.nn.softmax(result["logits"])) == 0
+    assert largest_difference(result["probabilities"], jax.nn.softmax(result["logits"])) < 1e-6
     assert (state, metadata) == ({"s": 1}, {"m": 2})
 
 
