@@ -122,16 +122,13 @@ class VariantClassifier(OperatorModule):
 
         def classify_block(part: dict[str, Array]) -> Array:
             # XLA computes a weight's gradient on one core of a CPU, those of two halves on two.
-            half = block // 2 if block >= _COLUMNS_WORTH_HALVING else block
-            keys = [None, None] if "key" not in part else list(jax.random.split(part["key"]))
+            half = block // 2
+            bounds = [(0, half), (half, block)] if block >= _COLUMNS_WORTH_HALVING else [(0, block)]
+            keys = jax.random.split(part["key"], len(bounds)) if "key" in part else [None] * len(bounds)
             logits = []
-            for start, stop, key in ((0, half, keys[0]), (half, block, keys[1])):
-                if start < stop:
-                    pileup, relative = (
-                        sliding_windows(part[name][start : stop + width - 1], width) if name in part else None
-                        for name in ("pileup", "relative")
-                    )
-                    logits.append(self._network(pileup, relative, key))
+            for (start, stop), key in zip(bounds, keys, strict=True):
+                seen = {name: sliding_windows(part[name][start : stop + width - 1], width) for name in columns}
+                logits.append(self._network(seen["pileup"], seen.get("relative"), key))
             return jnp.concatenate(logits, axis=1).T
 
         if block == length:
