@@ -26,9 +26,9 @@ from diffbio_flows.training_views import Dataset, LabelledViews, labelled_views
 SOURCES = (
     "Simulated reads only: fresh variants on the first 10 Mb of GRCh38 chr20 and chr21, reads drawn by this project's "
     "simulator (own_*, aligned with minimap2) and by ART (art_*, aligned with bwa). No variant of HG001, HG002 or "
-    "NA12878 was trained on. The simulator's error model was shaped by aggregate error figures and lists of artefact "
-    "columns of the real NA12878 and HG002 reads that the README's table is measured with; their truth was used only "
-    "to leave variants out."
+    "NA12878 was trained on. What the sets of the README's table did shape: aggregate error figures and lists of "
+    "artefact columns of the real reads went into the simulator's error model (their truth was used only to leave "
+    "variants out), and which networks to join and from which QUAL and GQ on a record passes was decided on them."
 )
 
 
