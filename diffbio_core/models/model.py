@@ -69,11 +69,15 @@ def load_model(path: str | os.PathLike[str]) -> Any:
     graph, state = nnx.split(nnx.eval_shape(lambda: AlleleCallingPipeline(_config(card["config"]), rngs=nnx.Rngs(0))))
     arrays = load_file(Path(path) / _PARAMETERS)
     expected = {".".join(map(str, name)): variable for name, variable in nnx.to_flat_state(state)}
-    for name in expected.keys() | arrays.keys():
-        shape = expected[name].shape if name in expected else None
-        found = arrays[name].shape if name in arrays else None
-        if shape != found:
-            raise ModelError(f"{path}: parameter {name} has shape {found}, expected {shape}")
+    for name in sorted(expected.keys() | arrays.keys()):
+        if name not in arrays:
+            raise ModelError(f"{path}: parameter {name} is missing")
+        if name not in expected:
+            raise ModelError(f"{path}: parameter {name} is none of what its card's configuration has")
+        if expected[name].shape != arrays[name].shape:
+            raise ModelError(
+                f"{path}: parameter {name} has shape {arrays[name].shape}, expected {expected[name].shape}"
+            )
     for name, variable in expected.items():
         variable.set_value(jnp.asarray(arrays[name]))
     return nnx.merge(graph, state)

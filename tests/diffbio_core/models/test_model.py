@@ -65,6 +65,17 @@ def test_a_parameter_of_another_shape_is_named(pipeline, tmp_path):
         load_model(tmp_path)
 
 
+@pytest.mark.parametrize(("members", "message"), [(3, "networks.2.* is missing"), (1, "networks.1.* is none of")])
+def test_a_model_of_more_or_fewer_networks_is_refused(tmp_path, members, message):
+    size = AlleleClassifierConfig(members=2, channels=4, kernels=(3,), hidden=5)
+    save_model(tmp_path, AlleleCallingPipeline(AlleleCallingConfig(classifier=size), rngs=nnx.Rngs(0)))
+    card = json.loads((tmp_path / "card.json").read_text())
+    card["config"]["classifier"]["members"] = members
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=message):
+        load_model(tmp_path)
+
+
 def test_a_pipeline_that_counts_no_copies_is_refused(tmp_path):
     with pytest.raises(ModelError, match=r"takes an AlleleCallingPipeline.*not a VariantCallingPipeline"):
         save_model(tmp_path / "model", create_variant_calling_pipeline())
