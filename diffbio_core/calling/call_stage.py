@@ -16,7 +16,6 @@ from diffbio_core.windows.views import (
     FLANK,
     INSERTION_AFTER,
     ROW_BUCKETS,
-    SUPPORTS,
     CandidateViews,
     candidate_depth,
     cut_views,
@@ -67,8 +66,7 @@ class CallStage:
 def _count_reads(views: CandidateViews) -> tuple[np.ndarray, np.ndarray]:
     """Reads that show the allele, and reads that show the reference, per view."""
     role = (views.group.astype(np.int8) - 1) >> 1
-    supports = (role == SUPPORTS).sum(1, dtype=np.int32)
     middle = views.symbol[:, :, FLANK]
     plain = (middle & CODE_MASK) == views.reference[:, None, FLANK]
     plain &= (views.length == 0)[:, None] | ((middle & (INSERTION_AFTER | DELETION_AFTER)) == 0)
-    return supports, ((role == DIFFERS) & plain).sum(1, dtype=np.int32)
+    return views.supports(), ((role == DIFFERS) & plain).sum(1, dtype=np.int32)

@@ -52,7 +52,7 @@ def compare(
     """
     on_truth = [Verdict.MISSED if _inside(record, confident) else Verdict.UNKNOWN for record in truth]
     on_calls = [Verdict.FALSE if _inside(record, confident) else Verdict.UNKNOWN for record in calls]
-    for near_truth, near_calls in _clusters(truth, calls):
+    for near_truth, near_calls in clusters(truth, calls):
         if not near_truth or not near_calls:
             continue
         true_records, called_records = [truth[i] for i in near_truth], [calls[i] for i in near_calls]
@@ -83,7 +83,7 @@ def _inside(record: GenotypedVariant, intervals: Sequence[tuple[int, int]] | Non
     return intervals is None or holds(intervals, record.position)
 
 
-def _clusters(
+def clusters(
     truth: Sequence[GenotypedVariant], calls: Sequence[GenotypedVariant]
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Indices of the truth and of the calls of each run of records with no gap longer than ``CLUSTER_GAP``."""

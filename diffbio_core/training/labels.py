@@ -9,15 +9,12 @@ import numpy as np
 from jaxtyping import Int8
 
 from diffbio_core.calling.alleles import Bases, edit, normalise
+from diffbio_core.evaluation.comparison import CLUSTER_GAP, clusters
 from diffbio_core.evaluation.records import GenotypedVariant
 from diffbio_core.training.haplotype_labels import Edit, SupportedAllele, copies_by_haplotype
 from diffbio_core.windows.encoding import BASES
 from diffbio_core.windows.planes import ShardPlanes
-from diffbio_core.windows.view_encoding import SUPPORTS
 from diffbio_core.windows.views import candidate_depth, cut_views
-
-CLUSTER_GAP = 50
-"""True variants farther apart than this (bp) are not written as one allele."""
 
 _MIN_SUPPORTS = 3
 _MIN_SHARE = 0.12
@@ -56,20 +53,11 @@ class TruthAlleles:
                     self._add(position, ref, alt)
 
     def clusters(self, start: int, stop: int) -> Iterator[list[GenotypedVariant]]:
-        """Variants of an interval in runs of which none lies within ``CLUSTER_GAP`` of another run's."""
-        run: list[GenotypedVariant] = []
-        end = start
-        first = bisect_left(self.variants, start, key=lambda variant: variant.position)
-        for variant in self.variants[first:]:
-            if variant.position >= stop:
-                break
-            if run and variant.position - end > CLUSTER_GAP:
-                yield run
-                run = []
-            end = max(end, variant.stop) if run else variant.stop
-            run.append(variant)
-        if run:
-            yield run
+        """Variants of an interval, in runs of which none lies within ``CLUSTER_GAP`` of another run's."""
+        first, last = (bisect_left(self.variants, at, key=lambda variant: variant.position) for at in (start, stop))
+        inside = self.variants[first:last]
+        for near, _ in clusters(inside, ()):
+            yield [inside[index] for index in near]
 
     def _add(self, position: int, ref: str, alt: str) -> None:
         if len(ref) == len(alt):
@@ -135,18 +123,18 @@ def _label_by_haplotypes(
     width, number = planes.grid.reference_length, planes.shard.first_window
     start, stop = number * width, min((number + planes.shard.num_windows) * width, planes.contig_length)
     missing = np.array(
-        sorted(
-            [key[0] for key in truth.copies if start <= key[0] < stop and key not in found]
-            + [place for place, _ in truth.complex_spans if start <= place < stop]
-        )
+        [key[0] for key in truth.copies if start <= key[0] < stop and key not in found]
+        + [place for place, _ in truth.complex_spans if start <= place < stop]
     )
+    depth = candidate_depth(planes)
     for cluster in truth.clusters(start, stop):
         low, high = cluster[0].position - CLUSTER_GAP, max(variant.stop for variant in cluster) + CLUSTER_GAP
         lacking = np.any((missing >= low) & (missing < high))
         if not lacking and all(variant.kind == "SNP" for variant in cluster):
             continue
         chosen = np.flatnonzero((positions >= low) & (positions < high) & (positions < stop)).astype(np.int32)
-        supports, shares = _supports(planes, chosen)
+        supports = cut_views(planes, chosen, max(1, int(depth[chosen].max(initial=0)))).supports()
+        shares = supports / np.maximum(depth[chosen], 1)
         shown = (supports >= _MIN_SUPPORTS) & (shares >= _MIN_SHARE)
         foreign = np.array([keys[index] not in truth.copies for index in chosen], bool)
         if not lacking and not np.any(shown & foreign & (shares >= _LARGE_SHARE)):
@@ -164,14 +152,6 @@ def _label_by_haplotypes(
             labels[index] = copies.get(place, UNKNOWN)
         for index in chosen[~shown & ~foreign]:
             labels[index] = UNKNOWN
-
-
-def _supports(planes: ShardPlanes, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Reads that show each candidate, and their share."""
-    views = cut_views(planes, chosen, max(1, int(candidate_depth(planes)[chosen].max(initial=0))))
-    present = views.group > 0
-    supports = (present & ((views.group.astype(np.int8) - 1) >> 1 == SUPPORTS)).sum(1)
-    return supports, supports / np.maximum(present.sum(1), 1)
 
 
 def _edit(key: AlleleKey) -> Edit:

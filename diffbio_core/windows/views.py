@@ -77,6 +77,10 @@ class CandidateViews:
         """The arrays by name, as the call stage takes them."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
+    def supports(self) -> Int32[np.ndarray, "candidates"]:
+        """Reads that show each allele."""
+        return ((self.group.astype(np.int8) - 1) >> 1 == SUPPORTS).sum(1, dtype=np.int32)
+
     @classmethod
     def empty(cls, candidates: int, rows: int) -> CandidateViews:
         """Views without any read."""
