@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
+
+from diffbio_flows.interrupts import ignore_interrupts, raise_interrupts
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 
@@ -19,9 +20,14 @@ def exit_status(command: Callable[[], object]) -> int:
 
     ``DIFFBIO_DEBUG=1`` in the environment shows tracebacks.
     """
-    # Both end a run in order, also where a shell has started the command with interrupts ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    raise_interrupts()
+    try:
+        return _ended(command)
+    finally:
+        ignore_interrupts()
+
+
+def _ended(command: Callable[[], object]) -> int:
     try:
         command()
     except (KeyboardInterrupt, click.Abort):
