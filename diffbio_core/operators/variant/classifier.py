@@ -115,8 +115,8 @@ class VariantClassifier(OperatorModule):
         missing = -length % block
         parts = {}
         for name, values in columns.items():
-            padded = jnp.pad(values, ((before, width - 1 - before + missing), (0, 0)))
-            parts[name] = jnp.stack([padded[start : start + block + width - 1] for start in range(0, length, block)])
+            padded = jnp.pad(values.T, ((0, 0), (before, width - 1 - before + missing)))
+            parts[name] = jnp.stack([padded[:, start : start + block + width - 1] for start in range(0, length, block)])
         if random_params is not None:
             parts["key"] = jax.random.split(random_params, len(parts["pileup"]))
 
@@ -127,7 +127,7 @@ class VariantClassifier(OperatorModule):
             keys = jax.random.split(part["key"], len(bounds)) if "key" in part else [None] * len(bounds)
             logits = []
             for (start, stop), key in zip(bounds, keys, strict=True):
-                seen = {name: sliding_windows(part[name][start : stop + width - 1], width) for name in columns}
+                seen = {name: sliding_windows(part[name][:, start : stop + width - 1], width) for name in columns}
                 logits.append(self._network(seen["pileup"], seen.get("relative"), key))
             return jnp.concatenate(logits, axis=1).T
 
@@ -203,16 +203,16 @@ def relative_pileup(
 
 
 def sliding_windows(
-    columns: Float[Array, "length+width-1 channels"], width: int
+    columns: Float[Array, "channels length+width-1"], width: int
 ) -> Float[Array, "width*channels length"]:
-    """Every window of so many columns that lies wholly inside, flattened, the long axis last."""
-    length = columns.shape[0] - width + 1
+    """Every window of so many columns that lies wholly inside, flattened, channels as the short axis."""
+    channels, length = columns.shape[0], columns.shape[1] - width + 1
     # One gather of long rows: stacked slices take twice the time, and concatenated ones XLA would turn into one small
     # product per part.
     rows = jax.lax.GatherDimensionNumbers(offset_dims=(1, 2), collapsed_slice_dims=(), start_index_map=(1,))
     in_bounds = jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS
     shifts = jnp.arange(width)[:, None]
-    return jax.lax.gather(columns.T, shifts, rows, (columns.shape[1], length), mode=in_bounds).reshape(-1, length)
+    return jax.lax.gather(columns, shifts, rows, (channels, length), mode=in_bounds).reshape(-1, length)
 
 
 def _dense(layer: nnx.Linear, values: Float[Array, "inputs n"]) -> Float[Array, "outputs n"]:

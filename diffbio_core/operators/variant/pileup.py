@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from diffbio_core.operators.base import TemperatureConfig, TemperatureOperator
+from diffbio_core.operators.short_softmax import short_softmax
 from diffbio_core.operators.validation import check_positions, check_positive, check_quality, check_shapes
 from diffbio_core.operators.variant.columns import sum_bases, sum_columns
 from diffbio_core.typing import Metadata, PyTree
@@ -131,7 +131,7 @@ class DifferentiablePileup(TemperatureOperator):
             total: Sum of weights per column.
         """
         fractions = _fraction(weighted, total[..., None])
-        return jax.nn.softmax(fractions / self._temperature, axis=-1) if self.config.apply_softmax else fractions
+        return short_softmax(fractions / self._temperature) if self.config.apply_softmax else fractions
 
     def apply(
         self,
