@@ -16,7 +16,7 @@ from diffbio_flows.parameters import IngestParameters
 from diffbio_flows.plan import core_intervals, local_workers
 from diffbio_flows.preflight import CallInputs, check_call
 from diffbio_flows.progress import Progress, Silence
-from diffbio_flows.run import Stopwatch, announce, create_contigs, index_reference, process_shards
+from diffbio_flows.run import Stopwatch, announce, create_contigs, index_reference, process_shards, writing
 from diffbio_flows.shard_task import ShardResult, ShardTask
 from diffbio_flows.summary import ShardTotals, WorkSummary
 from diffbio_flows.work_directory import file_identity
@@ -54,7 +54,7 @@ def ingest_reads(
         **fields: Fields of `IngestParameters`.
 
     Raises:
-        InputError: The input cannot be used, or the store holds windows of other reads.
+        InputError: The input cannot be used, the store holds windows of other reads, or another process fills it.
         TaskFailedError: A shard could not be processed. Finished shards are kept.
         ClusterLostError: No worker could be started, or none is left. Finished shards are kept.
     """
@@ -64,10 +64,12 @@ def ingest_reads(
     progress.stage("checking input")
     with clock("check"):
         inputs, store = check_ingest(parameters)
+    with ExitStack() as stack:
+        with writing(store.url):
+            stack.enter_context(store.claim())
         origin = {"reads": file_identity(parameters.reads), "reference": file_identity(parameters.reference)}
         tasks = list(ingest_tasks(parameters, inputs))
         waiting, finished = split_by_store(store, tasks, origin, force=parameters.force)
-    with ExitStack() as stack:
         progress.stage("starting workers")
         with clock("start workers"):
             executor = stack.enter_context(open_executor(parameters.cluster_config()))
@@ -136,8 +138,8 @@ def ingest_tasks(parameters: IngestParameters, inputs: CallInputs) -> Iterator[S
                 shard=shard,
                 grid=grid,
                 intervals=core_intervals(grid, shard, inputs.contigs[contig], intervals),
-                reads=str(parameters.reads.resolve()),
-                reference=str(parameters.reference.resolve()),
+                reads=str(parameters.reads.absolute()),
+                reference=str(parameters.reference.absolute()),
                 sample=inputs.sample,
                 work=str(local.resolve()) if local is not None else ".",
                 store=str(local.resolve()) if local is not None else parameters.store,

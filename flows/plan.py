@@ -57,8 +57,9 @@ class CallPlan:
                 shard=shard,
                 grid=parameters.grid,
                 intervals=core_intervals(parameters.grid, shard, contig_length, intervals),
-                reads=str(parameters.reads.resolve()),
-                reference=str(parameters.reference.resolve()),
+                # Not resolved: a link may have its index beside itself alone.
+                reads=str(parameters.reads.absolute()),
+                reference=str(parameters.reference.absolute()),
                 model=str(self.model.resolve()),
                 sample=self.sample,
                 ploidy=1 if shard.contig in parameters.haploid_contigs else 2,

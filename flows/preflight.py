@@ -88,30 +88,32 @@ def check_call(
     outputs = [path for path in (output, gvcf) if path is not None]
     # None where all goes to a remote store.
     folder = Path(work_dir) if work_dir is not None else Path(outputs[0]).parent if outputs else None
-    try:
-        # An index that can stand neither beside the file nor in a folder yet to be made is only looked at here.
-        with (
-            tempfile.TemporaryDirectory() as aside,
-            Reference(reference, folder if folder is not None and folder.is_dir() else aside) as fasta,
-        ):
-            contigs = fasta.contigs
-    except InputError as error:
-        problems += error.problems
     named = bool(regions) or bed is not None
     regions_are_good = True
-    if contigs is not None:
+    with tempfile.TemporaryDirectory() as aside:
+        indexed = Path(reference)
+        # An index that cannot stand beside the file is built in the work directory only when that is the run's.
+        made = folder is not None and (folder / indexed.name).is_symlink()
         try:
-            wanted = resolve_regions(contigs, regions, bed)
+            with Reference(reference, folder if made else aside) as fasta:
+                contigs, indexed = fasta.contigs, fasta.indexed
         except InputError as error:
             problems += error.problems
-            regions_are_good = False
-        problems += [
-            Problem("--haploid-contigs", f"the reference has no contig {contig!r}", "Name contigs of the reference.")
-            for contig in haploid_contigs
-            if contig not in contigs
-        ]
-    # With regions that cannot be read, every contig would be looked at, and faults told of those not asked for.
-    report = check_alignment(reads, reference, contigs if regions_are_good else None, wanted if named else None, sample)
+        if contigs is not None:
+            try:
+                wanted = resolve_regions(contigs, regions, bed)
+            except InputError as error:
+                problems += error.problems
+                regions_are_good = False
+            remedy = "Name contigs of the reference."
+            problems += [
+                Problem("--haploid-contigs", f"the reference has no contig {contig!r}", remedy)
+                for contig in haploid_contigs
+                if contig not in contigs
+            ]
+        # With regions that cannot be read, every contig would be looked at, and faults told of those not asked for.
+        known = contigs if regions_are_good else None
+        report = check_alignment(reads, indexed, known, wanted if named else None, sample)
     problems += report.problems
     problems += check_outputs(outputs, (reads, reference), force=force)
     # Where it would be made beside an output, that folder's faults are told already.

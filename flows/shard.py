@@ -68,8 +68,8 @@ def process_shard(task: ShardTask) -> ShardResult:
 
 def ingest_shard(task: ShardTask) -> ShardPlanes:
     """Planes and candidates of a shard, in memory that the next shard uses again."""
-    reads = _alignments(task.reads, task.reference)
     reference = _reference(task.reference, task.work)
+    reads = _alignments(task.reads, str(reference.indexed))
     shard, grid = task.shard, task.grid
     start = shard.first_window * grid.reference_length - grid.halo
     stop = shard.last_window * grid.reference_length + grid.halo

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from diffbio_core.problems import InputError, Problem
-from diffbio_flows.shard_task import write_whole
+from diffbio_io.locks import locked
 
 FORMAT = 1
 Identity = Mapping[str, Any]
@@ -90,29 +89,25 @@ class WorkDirectory:
     def claim(self, identity: Identity) -> Iterator[WorkDirectory]:
         """Holds the folder for one run at a time, creating it where needed.
 
-        The lock is the kernel's, so it goes with the process however that ends.
-
         Raises:
             InputError: Another process works here, or the folder belongs to another run.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                what = "another run is working in it"
-                problem = Problem(f"work directory {self.path}", what, "Wait for it, or choose another --work-dir.")
-                raise InputError([problem]) from None
+        remedy = "Wait for it, or choose another --work-dir."
+        with locked(self.path / "lock", f"work directory {self.path}", remedy):
             problems = self.problems(identity)
             if problems:
                 raise InputError(problems)
-            if self._recorded() is None:
-                entries = {"format": FORMAT, "started": datetime.now(UTC).isoformat(timespec="seconds"), **identity}
-                write_whole(self.path / "run.json", json.dumps(entries, indent=2).encode())
-            self.summary.unlink(missing_ok=True)
-            self.calls.mkdir(exist_ok=True)
             shutil.rmtree(self.scratch, ignore_errors=True)
             self.scratch.mkdir()
+            if self._recorded() is None:
+                entries = {"format": FORMAT, "started": datetime.now(UTC).isoformat(timespec="seconds"), **identity}
+                # Not aside in the folder itself: what a killed run left there would pass for somebody else's.
+                aside = self.scratch / "run.json"
+                aside.write_text(json.dumps(entries, indent=2))
+                aside.replace(self.path / "run.json")
+            self.summary.unlink(missing_ok=True)
+            self.calls.mkdir(exist_ok=True)
             try:
                 yield self
             finally:

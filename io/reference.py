@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import UInt8
 
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.windows.encoding import BASES, CODE_OF_ASCII, N_BASE
+from diffbio_io.locks import locked_folder
 
 _LETTERS = np.frombuffer(BASES.encode("ascii"), np.uint8)
 _BLOCK = 1 << 16
@@ -24,11 +24,13 @@ class Reference:
 
     Attributes:
         path: The FASTA file.
+        indexed: The same file by a path that has the index beside it, where htslib looks when it decodes CRAM: a link,
+            where the index is in the work directory.
         contigs: Length of every contig (bp) by name, in the file's order.
 
     Args:
         path: FASTA file, plain or compressed with ``bgzip``.
-        work_dir: Where an absent index is built if the file's own folder cannot be written.
+        work_dir: Where an absent index is built, and a link to the file made, if its own folder cannot be written.
 
     Raises:
         InputError: The file is missing or empty, is not FASTA, is compressed with plain gzip, or has no index and none
@@ -41,15 +43,12 @@ class Reference:
             raise InputError(
                 [Problem(str(path), "no such file", "Give the FASTA file that the reads were aligned to.")]
             )
-        fai, gzi = _index(self.path, None if work_dir is None else Path(work_dir))
+        self.indexed = _indexed(self.path, None if work_dir is None else Path(work_dir))
         try:
-            self._fasta = pysam.FastaFile(
-                str(self.path), filepath_index=str(fai), filepath_index_compressed=str(gzi) if gzi else None
-            )
+            self._fasta = pysam.FastaFile(str(self.indexed))
         except (OSError, ValueError) as error:
-            raise InputError(
-                [Problem(str(path), f"cannot be opened with its index {fai} ({error})", _REINDEX)]
-            ) from error
+            what = f"cannot be opened with its index {self.indexed}.fai ({error})"
+            raise InputError([Problem(str(path), what, _REINDEX)]) from error
         self.contigs: dict[str, int] = dict(zip(self._fasta.references, self._fasta.lengths, strict=True))
         self._block: tuple[str, int, str] | None = None
         if not self.contigs:
@@ -101,31 +100,39 @@ class Reference:
 _REINDEX = "Remove the index and run `samtools faidx` on the file again."
 
 
-def _index(path: Path, work_dir: Path | None) -> tuple[Path, Path | None]:
-    """Paths of the ``.fai`` and, for a compressed file, the ``.gzi``: those beside the file, else newly built ones."""
+def _indexed(path: Path, work_dir: Path | None) -> Path:
+    """A path of the file beside which its index stands: its own, or that of a link in the work directory."""
     with path.open("rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
-    folders = [path.parent] + ([work_dir] if work_dir else [])
-    for folder in folders:
-        fai, gzi = folder / f"{path.name}.fai", folder / f"{path.name}.gzi" if compressed else None
-        if fai.is_file() and (gzi is None or gzi.is_file()):
+    places = [path] + ([work_dir / path.name] if work_dir else [])
+    for place in places:
+        if _is_indexed(place, path, compressed):
+            fai = Path(f"{place}.fai")
             if fai.stat().st_mtime + 2 < path.stat().st_mtime:  # as coarse as some file systems' clocks
                 raise InputError([Problem(str(fai), f"is older than {path}", _REINDEX)])
-            return fai, gzi
-    for folder in folders:
+            return place
+    for place in places:
         try:
-            return _build(path, folder, compressed)
+            _build(place, path, compressed)
         except OSError:  # a folder that cannot be written, or a file system without room
             continue
+        return place
     what = "has no index (.fai, and .gzi where compressed) and its folder cannot be written"
     raise InputError([Problem(str(path), what, "Run `samtools faidx` on it, or give a work directory.")])
 
 
-def _build(path: Path, folder: Path, compressed: bool) -> tuple[Path, Path | None]:
-    """Index aside and rename, so that another process never reads half an index."""
-    fai, gzi = folder / f"{path.name}.fai", folder / f"{path.name}.gzi" if compressed else None
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".faidx.") as aside:
-        new_fai, new_gzi = Path(aside, "fai"), Path(aside, "gzi")
+def _is_indexed(place: Path, path: Path, compressed: bool) -> bool:
+    """Whether a place is this file's, with its index beside it."""
+    endings = (".fai", ".gzi") if compressed else (".fai",)
+    return place.resolve() == path.resolve() and all(Path(f"{place}{ending}").is_file() for ending in endings)
+
+
+def _build(place: Path, path: Path, compressed: bool) -> None:
+    """Index aside and rename, so that another process never reads half an index; it waits for one that builds it."""
+    with locked_folder(place.with_name(f".{place.name}.faidx"), wait=True) as aside:
+        if _is_indexed(place, path, compressed):
+            return
+        new_fai, new_gzi = aside / "fai", aside / "gzi"
         verbosity = pysam.set_verbosity(0)  # htslib's own lines: what it finds is told as a problem
         try:
             pysam.faidx(str(path), "--fai-idx", str(new_fai), "--gzi-idx", str(new_gzi))  # type: ignore[attr-defined]
@@ -134,7 +141,8 @@ def _build(path: Path, folder: Path, compressed: bool) -> tuple[Path, Path | Non
             raise InputError([Problem(str(path), "cannot be indexed: not FASTA, or not bgzipped", remedy)]) from error
         finally:
             pysam.set_verbosity(verbosity)
-        if gzi:
-            os.replace(new_gzi, gzi)
-        os.replace(new_fai, fai)
-    return fai, gzi
+        if place.resolve() != path.resolve():
+            place.symlink_to(path.absolute())  # fails where another file has the name
+        if compressed:
+            os.replace(new_gzi, f"{place}.gzi")
+        os.replace(new_fai, f"{place}.fai")

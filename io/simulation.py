@@ -21,6 +21,7 @@ from diffbio_core.simulation.reads import SequencerBias, draw_read_pairs
 from diffbio_core.simulation.sequence import decode_bases
 from diffbio_core.simulation.sequencing import SequencingModel
 from diffbio_core.simulation.variants import Variant, VariantModel, apply_variants, draw_variants
+from diffbio_io.locks import locked_folder
 from diffbio_io.pair_alignment import Mate, PairAligner
 from diffbio_io.reference import Reference
 from diffbio_io.regions import Intervals, resolve_regions
@@ -91,7 +92,7 @@ def simulate_dataset(
 
     Raises:
         ValueError: A number makes no sense.
-        InputError: The reference or a region is missing or wrong.
+        InputError: The reference or a region is missing or wrong, or another process writes to the folder.
     """
     model = dataclasses.replace(sequencing or SequencingModel(), depth=depth, read_length=read_length)
     if seed < 0:
@@ -100,13 +101,14 @@ def simulate_dataset(
     individual = _Individual.draw(genome, wanted, variants or VariantModel(), model, seed)
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output, prefix=".simulate.") as scratch:
-        aside = _dataset_in(Path(scratch))
+    remedy = "Wait for it, or choose another folder."
+    with locked_folder(output / ".simulate", str(output), remedy) as scratch:
+        aside = _dataset_in(scratch)
         write_fasta(aside.reference, genome)
         write_truth(aside.truth, individual.variants, {name: len(codes) for name, codes in genome.items()}, sample)
         write_bed(aside.confident, confident_intervals(genome, wanted, individual.collapsed))
         _write_reads(aside.reads, genome, individual, model, seed, sample, threads or os.cpu_count() or 1)
-        for file in sorted(Path(scratch).iterdir()):
+        for file in sorted(scratch.iterdir()):
             file.replace(output / file.name)
     return _dataset_in(output)
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -26,6 +28,7 @@ from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_core.windows.planes import LANES_PER_BLOCK, PlaneBuffers, ShardPlanes
 from diffbio_core.windows.reads import cut_reads
 from diffbio_io.candidate_arrays import read_candidates, write_candidates
+from diffbio_io.locks import locked
 from diffbio_io.regions import parse_region
 from diffbio_io.store_layout import (
     FORMAT,
@@ -37,8 +40,8 @@ from diffbio_io.store_layout import (
     root_document,
 )
 
-_INDEXES = (".fai", ".gzi")
-"""Endings of a reference's indexes, which may stand in a store's folder where their own cannot be written."""
+LOCK = ".lock"
+"""File in the folder of a store on a local path while a process fills it."""
 
 
 class StoreError(ValueError):
@@ -94,12 +97,28 @@ class WindowStore:
         document = self._document("")
         if document is None:
             foreign = [] if not self._is_local or not os.path.isdir(self._root) else os.listdir(self._root)
-            foreign = sorted(name for name in foreign if not name.endswith((".partial", *_INDEXES)))
+            foreign = sorted(name for name in foreign if name != LOCK and not name.endswith(".partial"))
             if foreign:
                 raise StoreError(f"{self.url} is not a window store: it holds {foreign[0]!r} but no zarr.json")
             return
         for contig in self.contigs if document.get("consolidated_metadata", {}).get("metadata") else ():
             self._check_layout(contig, (lengths or {}).get(contig, self.contig_length(contig)))
+
+    @contextmanager
+    def claim(self) -> Iterator[None]:
+        """Keeps other processes that claim the store from filling it, where it is on a local path.
+
+        An object store has no locks: there, whoever starts two runs that fill one shard must see to it.
+
+        Raises:
+            InputError: Another process fills it.
+        """
+        if not self._is_local:
+            yield
+            return
+        os.makedirs(self._root, exist_ok=True)
+        with locked(Path(self._root, LOCK), f"window store {self.url}", "Wait for it, or choose another --store."):
+            yield
 
     def create_contigs(self, contigs: Mapping[str, int], attributes: Mapping[str, Any] | None = None) -> None:
         """Lay out contigs; done by one process before any shard of them is written. Those that are there are left.

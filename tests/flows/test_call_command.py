@@ -72,7 +72,6 @@ def test_the_command_gives_an_indexed_vcf_a_summary_and_a_report(individual, who
     assert summary["variants"]["records"] == len(records(whole[0]))
     assert summary["work"]["workers"] == 2
     assert sorted(path.name for path in (tmp_path / "calls.vcf.gz.work").iterdir()) == [
-        "lock",
         "report.html",
         "run.json",
         "summary.json",
@@ -210,18 +209,47 @@ def test_what_a_run_killed_in_its_merge_has_left_goes_with_the_next(individual, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["calls.vcf.gz", "calls.vcf.gz.tbi", "calls.vcf.gz.work"]
 
 
+def as_cram(individual, folder: Path) -> Path:
+    """The individual's reads as CRAM, made with a copy of the reference that is not there any more."""
+    reads, reference = folder / "reads.cram", Path(shutil.copy(individual.reference, folder / "gone.fa.gz"))
+    options = ["--reference", str(reference), "--cram", "--write-index", "--no-PG"]
+    pysam.view(*options, "--output", str(reads), str(individual.reads), catch_stdout=False)
+    for path in folder.glob("gone*"):
+        path.unlink()
+    return reads
+
+
+@pytest.mark.parametrize("kind", ["bam", "cram"])
 def test_a_reference_in_a_read_only_folder_is_indexed_in_the_work_directory(
-    individual, in_process, diffbio, tiny_disk, tmp_path
+    individual, whole, in_process, diffbio, tiny_disk, tmp_path, kind
 ):
     disk = tiny_disk("4m")
     reference = shutil.copy(individual.reference, disk)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    (tmp_path / "out").mkdir()
-    files = ["--reads", individual.reads, "--reference", reference, "--output", tmp_path / "out" / "calls.vcf.gz"]
-    assert diffbio("call", *files, "--cluster", in_process, "--region", "chr1:1-3000").returncode == 0
-    work = tmp_path / "out" / "calls.vcf.gz.work"
-    assert sorted(path.name for path in work.glob("reference*")) == ["reference.fa.gz.fai", "reference.fa.gz.gzi"]
+    reads = as_cram(individual, tmp_path) if kind == "cram" else individual.reads
+    (tmp_path / "work").mkdir()
+    files = ["--reads", reads, "--reference", reference, "--output", tmp_path / "calls.vcf.gz"]
+    options = ["--work-dir", tmp_path / "work", "--cluster", in_process, "--region", "chr1:1-8000"]
+    assert diffbio("call", *files, *options).returncode == 0
+    calls = records(tmp_path / "calls.vcf.gz")
+    assert calls == records(whole[0])[: len(calls)]
+    assert len(calls) > 5
+    made = ["reference.fa.gz", "reference.fa.gz.fai", "reference.fa.gz.gzi"]
+    assert sorted(path.name for path in (tmp_path / "work").glob("reference*")) == made
     assert sorted(path.name for path in disk.iterdir()) == ["reference.fa.gz"]
+
+
+def test_files_by_links_may_have_their_indexes_beside_the_links_alone(individual, in_process, diffbio, tmp_path):
+    (tmp_path / "files").mkdir()
+    for path in (individual.reads, individual.reference):
+        target = shutil.copy2(path, tmp_path / "files")
+        (tmp_path / path.name).symlink_to(target)
+    for path in [*individual.reads.parent.glob("*.bai"), *individual.reads.parent.glob("*.fa.gz.*")]:
+        shutil.copy2(path, tmp_path)
+    files = ["--reads", tmp_path / individual.reads.name, "--reference", tmp_path / individual.reference.name]
+    options = ["--output", tmp_path / "calls.vcf.gz", "--cluster", in_process, "--region", "chr1:1-3000"]
+    assert diffbio("call", *files, *options).returncode == 0
+    assert len(list((tmp_path / "files").iterdir())) == 2
 
 
 def test_all_faults_of_the_input_are_told_at_once_and_nothing_is_written(individual, diffbio, tmp_path):

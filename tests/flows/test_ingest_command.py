@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -80,6 +82,46 @@ def test_a_second_part_of_a_shard_keeps_the_first(individual, diffbio, tmp_path)
         assert store.reads(region)["reads"].shape[0] > 0
     with pytest.raises(StoreError, match="does not hold all windows of chr2:20481-20482"):
         store.reads("chr2:20481-20482")
+
+
+def test_a_store_is_filled_by_one_process_at_a_time(individual, diffbio, start_diffbio, tmp_path):
+    store = tmp_path / "w.zarr"
+    files = ["--reads", individual.reads, "--reference", individual.reference, "--store", store, "--workers", "1"]
+    first = start_diffbio(list(map(str, ["ingest", *files, "--region", "chr2:1-4000"])))
+    wait_for(lambda: (store / ".lock").exists() and (store / ".lock").read_text(), first)
+    first.send_signal(signal.SIGSTOP)
+    second = diffbio("ingest", *files, "--region", "chr2:17000-18000")
+    assert second.returncode == 2
+    told = second.stderr.splitlines()[-1]
+    assert told.startswith(f"diffbio: window store {store}: process {first.pid} on ")
+    assert told.endswith(", is working in it. Wait for it, or choose another --store.")
+    first.send_signal(signal.SIGCONT)
+    _, errors = first.communicate(timeout=120)
+    assert first.returncode == 0, errors
+    assert not (store / ".lock").exists()
+    assert diffbio("ingest", *files, "--region", "chr2:17000-18000").returncode == 0
+    assert WindowStore(store).shards("chr2") == [Shard("chr2", 0, 0, 5)]
+
+
+def test_the_lock_of_a_killed_process_holds_nobody_up(individual, diffbio, start_diffbio, tmp_path):
+    store = tmp_path / "w.zarr"
+    files = ["--reads", individual.reads, "--reference", individual.reference, "--store", store, "--workers", "1"]
+    first = start_diffbio(list(map(str, ["ingest", *files])))
+    wait_for((store / ".lock").exists, first)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate(timeout=60)
+    assert (store / ".lock").exists()
+    assert diffbio("ingest", *files, "--region", "chr2:1-4000").returncode == 0
+    assert not (store / ".lock").exists()
+    assert xarray.open_zarr(store, group="chr2").base.sizes["window"] == 8
+
+
+def wait_for(condition, process) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_another_part_of_a_shard_of_other_reads_is_refused(fields, individual):

@@ -77,7 +77,7 @@ def test_two_runs_do_not_work_in_one_folder_at_once(tmp_path):
     with holder:
         assert holder.stdout.readline() == b"held\n"
         with (
-            pytest.raises(InputError, match="another run is working in it"),
+            pytest.raises(InputError, match=rf"process {holder.pid} on .+, since .+, is working in it"),
             WorkDirectory(tmp_path / "work").claim({}),
         ):
             pass

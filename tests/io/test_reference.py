@@ -2,6 +2,8 @@
 
 import gzip
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pysam
@@ -55,9 +57,46 @@ def test_an_index_is_built_in_the_work_directory_when_the_folder_cannot_be_writt
         with pytest.raises(InputError, match="its folder cannot be written"):
             Reference(path)
         assert Reference(path, work).contigs["c2"] == 4
-    assert (work / "r.fa.fai").is_file()
+        assert Reference(path, work).indexed == work / "r.fa"
+    assert sorted(each.name for each in work.iterdir()) == ["r.fa", "r.fa.fai"]
+    assert (work / "r.fa").resolve() == path
     assert not (public_folder / "r.fa.fai").exists()
     public_folder.chmod(0o755)
+
+
+def test_a_file_of_the_same_name_in_the_work_directory_is_neither_used_nor_replaced(public_folder, unprivileged):
+    path, other = public_folder / "r.fa", public_folder / "work" / "r.fa"
+    path.write_text(FASTA)
+    other.parent.mkdir()
+    other.write_text(">other\nACGT\n")
+    Reference(other)
+    other.parent.chmod(0o777)
+    public_folder.chmod(0o555)
+    with unprivileged(), pytest.raises(InputError, match="its folder cannot be written"):
+        Reference(path, other.parent)
+    assert other.read_text() == ">other\nACGT\n"
+    assert (other.parent / "r.fa.fai").read_text() == "other\t4\t7\t4\t5\n"
+    public_folder.chmod(0o755)
+
+
+def test_processes_that_want_the_index_at_once_all_get_it_and_what_a_killed_one_left_goes(fasta):
+    half = fasta.with_name(f".{fasta.name}.faidx")
+    hold = (
+        "import pathlib, sys, time; from diffbio_io.locks import locked_folder\n"
+        "with locked_folder(pathlib.Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
+    )
+    killed = subprocess.Popen([sys.executable, "-c", hold, str(half)], stdout=subprocess.PIPE)
+    with killed:
+        assert killed.stdout.readline() == b"held\n"
+        read = (
+            "import sys; from diffbio_io.reference import Reference; assert Reference(sys.argv[1]).contigs['c2'] == 4"
+        )
+        readers = [subprocess.Popen([sys.executable, "-c", read, str(fasta)]) for _ in range(3)]
+        (half / "fai").write_text("c1\t")
+        killed.kill()
+    assert [reader.wait(timeout=120) for reader in readers] == [0] * 3
+    made = {fasta.name, f"{fasta.name}.fai"} | ({f"{fasta.name}.gzi"} if fasta.suffix == ".gz" else set())
+    assert {path.name for path in fasta.parent.glob("*reference.fa*")} - {"reference.fa"} == made - {"reference.fa"}
 
 
 def test_a_missing_file_is_told(tmp_path):

@@ -1,4 +1,7 @@
 import collections
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pysam
@@ -39,6 +42,22 @@ def test_every_file_and_its_index_is_written_and_nothing_else(dataset):
 def test_same_seed_gives_the_same_bytes_with_any_number_of_threads(dataset, tmp_path):
     again = simulate_dataset(tmp_path / "again", length=LENGTH, contigs=2, seed=3, threads=1)
     assert contents(again) == contents(dataset)
+
+
+def test_what_a_killed_process_left_goes_with_the_next_and_two_do_not_mix(tmp_path):
+    code = (
+        "import sys; from diffbio_io.simulation import simulate_dataset as s; s(sys.argv[1], length=2_000_000, seed=9)"
+    )
+    first = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    while not (tmp_path / ".simulate" / "reference.fa.gz").exists():
+        assert first.poll() is None
+        time.sleep(0.01)
+    with pytest.raises(InputError, match=rf"process {first.pid} on .+ is working in it"):
+        simulate_dataset(tmp_path, length=LENGTH, threads=1)
+    first.kill()
+    first.wait()
+    assert {path.name for path in tmp_path.iterdir()} == {".simulate", ".simulate.lock"}
+    assert set(contents(simulate_dataset(tmp_path, length=LENGTH, threads=1))) == FILES
 
 
 def test_other_seed_gives_another_individual(dataset, tmp_path):

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray
+import zarr
 
+from diffbio_core.problems import InputError
 from diffbio_core.windows.encoding import PLANES
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_core.windows.planes import PlaneBuffers
@@ -188,6 +190,32 @@ for _ in range(5):
         assert writer.returncode == 0, errors.decode()
     for planes in shards:
         assert_same(store.read(planes.shard), planes)
+
+
+def test_a_store_that_is_claimed_can_be_read_and_not_be_claimed(filled):
+    with filled.claim():
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for consolidated in (True, False):
+                contig = xarray.open_zarr(filled.url, group="c1", consolidated=consolidated)
+                assert contig.base.sizes["window"] == 10
+            assert list(zarr.open_consolidated(filled.url).group_keys()) == ["c1"]
+        with pytest.raises(InputError, match=r"windows\.zarr: process .+ is working in it"), filled.claim():
+            pass
+        filled.check_layout()
+        WindowStore(filled.url, GRID).check_layout({"c1": LENGTH})
+    assert sorted(path.name for path in Path(filled.url).iterdir()) == ["c1", "zarr.json"]
+
+
+def test_a_store_by_a_local_url_is_claimed_and_one_in_memory_is_not(tmp_path):
+    with WindowStore(f"file://{tmp_path}/windows.zarr", GRID).claim():
+        assert [path.name for path in (tmp_path / "windows.zarr").iterdir()] == [".lock"]
+        WindowStore(tmp_path / "windows.zarr", GRID).check_layout()
+        with pytest.raises(InputError), WindowStore(tmp_path / "windows.zarr", GRID).claim():
+            pass
+    remote = WindowStore(f"memory://{uuid.uuid4().hex}/windows.zarr", GRID)
+    with remote.claim(), remote.claim():
+        remote.check_layout()
 
 
 def test_a_store_in_memory_is_reached_by_its_url(shards):
