@@ -16,9 +16,9 @@ def short_softmax(logits: Float[Array, "*shape classes"]) -> Float[Array, "*shap
 
     On CPUs XLA takes several times as long to reduce three or four numbers than to add as many long arrays.
     """
-    parts = jnp.moveaxis(logits, -1, 0)
-    raised = jnp.exp(parts - functools.reduce(jnp.maximum, parts))
-    return jnp.moveaxis(raised / _sum(raised), 0, -1)
+    highest = functools.reduce(jnp.maximum, jnp.unstack(logits, axis=-1))
+    raised = jnp.exp(logits - highest[..., None])
+    return raised / functools.reduce(operator.add, jnp.unstack(raised, axis=-1))[..., None]
 
 
 @short_softmax.defjvp
@@ -26,10 +26,7 @@ def _short_softmax_jvp(
     primals: tuple[Float[Array, "*shape classes"]], tangents: tuple[Float[Array, "*shape classes"]]
 ) -> tuple[Float[Array, "*shape classes"], Float[Array, "*shape classes"]]:
     probabilities = short_softmax(*primals)
+    # Transposed, long rows are faster than many short ones.
     parts = jnp.moveaxis(probabilities, -1, 0)
     moved = parts * jnp.moveaxis(tangents[0], -1, 0)
-    return probabilities, jnp.moveaxis(moved - parts * _sum(moved), 0, -1)
-
-
-def _sum(parts: Float[Array, "classes *shape"]) -> Float[Array, "*shape"]:
-    return functools.reduce(operator.add, parts)
+    return probabilities, jnp.moveaxis(moved - parts * functools.reduce(operator.add, moved), 0, -1)

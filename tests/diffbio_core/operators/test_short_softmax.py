@@ -25,3 +25,12 @@ def test_its_gradient_is_that_of_the_softmax():
 
 def test_large_logits_do_not_overflow():
     np.testing.assert_allclose(short_softmax(jnp.array([1e4, 0.0, -1e4])), [1, 0, 0])
+
+
+def test_its_second_derivative_is_that_of_the_softmax():
+    logits = jax.random.normal(jax.random.key(2), (4,))
+    written_out, built_in = (
+        jax.hessian(lambda logits, f=f: (f(logits) * jnp.arange(4.0)).sum())(logits)
+        for f in (short_softmax, jax.nn.softmax)
+    )
+    np.testing.assert_allclose(written_out, built_in, atol=1e-5)
