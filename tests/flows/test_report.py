@@ -42,9 +42,10 @@ def test_the_text_tells_variants_reads_time_and_files():
 
 
 def test_a_name_cannot_break_the_page():
-    page = as_html(SUMMARY)
+    page = as_html(replace(SUMMARY, output="<b>&.vcf.gz"))
     assert "&lt;NA12878&gt;" in page
     assert "<NA12878>" not in page
+    assert "<td>&lt;b&gt;&amp;.vcf.gz</td>" in page
 
 
 def test_the_markdown_has_a_table_per_part():
