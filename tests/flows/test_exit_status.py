@@ -106,7 +106,9 @@ def test_a_reader_that_goes_away_ends_the_command_without_a_word():
         "def command():\n    while True: print('x' * 1000)\nraise SystemExit(exit_status(command))"
     )
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    environment = {name: value for name, value in os.environ.items() if name != "DIFFBIO_DEBUG"}
+    # Unbuffered, nothing would be left to write when the process ends.
+    hidden = "DIFFBIO_DEBUG", "PYTHONUNBUFFERED"
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
     with subprocess.Popen([sys.executable, "-c", script], env=environment, **pipes) as command:
         assert command.stdout.read(1) == b"x"
         command.stdout.close()
