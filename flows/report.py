@@ -75,7 +75,7 @@ def as_markdown(summary: CallSummary) -> str:
     parts = [f"# Calls of {summary.sample}"]
     for title, rows in tables(summary):
         if rows:
-            lines = (f"| {label} | {value} |" for label, value in rows)
+            lines = (f"| {_cell(label)} | {_cell(value)} |" for label, value in rows)
             parts.append("\n".join([f"## {title}", "", "| | |", "|---|---|", *lines]))
     return "\n\n".join(parts)
 
@@ -107,6 +107,10 @@ def _aligned(rows: Iterable[tuple[str, str]]) -> Iterable[str]:
     rows = list(rows)
     width = max(len(label) for label, _ in rows)
     return [f"  {label:<{width}}  {value}" for label, value in rows]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
 
 
 def _ratio(value: float | None) -> str:

@@ -7,7 +7,6 @@ import os
 import pytest
 
 from diffbio_cluster import ClusterConfig, ClusterConfigError
-from diffbio_cluster.environment import worker_environment
 
 
 @pytest.mark.parametrize(
@@ -54,11 +53,3 @@ def test_a_faulty_file_is_told_with_its_name(tmp_path, text, message):
 def test_a_missing_file_is_told_with_its_name(tmp_path):
     with pytest.raises(ClusterConfigError, match=r"absent\.toml"):
         ClusterConfig.from_file(tmp_path / "absent.toml")
-
-
-def test_a_worker_keeps_the_user_s_flags_and_cache():
-    mine = {"XLA_FLAGS": "--xla_dump_to=d", "JAX_COMPILATION_CACHE_DIR": "/c", "XDG_CACHE_HOME": "/x"}
-    environment = worker_environment(mine)
-    assert environment["XLA_FLAGS"] == "--xla_dump_to=d --xla_cpu_multi_thread_eigen=false"
-    assert environment["JAX_COMPILATION_CACHE_DIR"] == "/c"
-    assert worker_environment({"XDG_CACHE_HOME": "/x"})["JAX_COMPILATION_CACHE_DIR"] == "/x/diffbio/jax"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from diffbio_flows.report import as_html, as_markdown, as_text, tables
 from diffbio_flows.shard_task import ShardResult
 from diffbio_flows.summary import CallSummary, ShardTotals, VariantCounts, WorkSummary, count_variants
 
@@ -74,31 +73,6 @@ SUMMARY = CallSummary(
     variants=VariantCounts(records=3, passed=2, snps=3, transitions=2, transversions=1, heterozygous=2, homozygous=1),
     work=WorkSummary(ShardTotals.of(RESULTS), 1, 2, {"check": 0.5, "shards": 61.0}, 80.0),
 )
-
-
-def test_the_text_tells_variants_reads_time_and_files():
-    text = as_text(tables(SUMMARY))
-    for row in (
-        "  records                3 (2 PASS)",
-        "  Ti/Tv                  2.00",
-        "  het/hom                2.00",
-        "  duplicate  4",
-        "  workers: call                1.00 s",
-        "  run: whole                   1 min 2 s with 2 workers",
-        "  peak memory of a worker      300 MB",
-        "  window store  calls.vcf.gz.work/windows.zarr",
-    ):
-        assert row in text.splitlines()
-
-
-def test_a_name_cannot_break_the_page():
-    page = as_html(SUMMARY)
-    assert "&lt;NA12878&gt;" in page
-    assert "<NA12878>" not in page
-
-
-def test_the_markdown_has_a_table_per_part():
-    assert "## Reads\n\n| | |\n|---|---|\n| used | 6 |\n| duplicate | 4 |" in as_markdown(SUMMARY)
 
 
 def test_the_json_holds_plain_values_and_the_ratios():

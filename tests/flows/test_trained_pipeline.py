@@ -3,7 +3,6 @@
 import itertools
 import json
 
-import numpy as np
 import pytest
 from flax import nnx
 
@@ -11,10 +10,9 @@ from diffbio_core.models import save_model
 from diffbio_core.operators.variant.allele_classifier import AlleleClassifierConfig
 from diffbio_core.pipelines import AlleleCallingConfig, AlleleCallingPipeline
 from diffbio_core.simulation.variants import VariantModel
-from diffbio_core.training.labels import UNKNOWN
 from diffbio_core.utils.training import Trainer, TrainingConfig, cross_entropy_loss
 from diffbio_flows import evaluate_calls
-from diffbio_flows.training_views import Dataset, LabelledViews, labelled_views
+from diffbio_flows.training_views import Dataset, labelled_views
 from diffbio_io.simulation import simulate_dataset
 
 TINY = AlleleCallingConfig(classifier=AlleleClassifierConfig(channels=16, kernels=(3, 5), hidden=32))
@@ -22,31 +20,6 @@ TINY = AlleleCallingConfig(classifier=AlleleClassifierConfig(channels=16, kernel
 
 def copies_loss(predictions, targets):
     return cross_entropy_loss(predictions["logits"], targets["labels"])
-
-
-@pytest.fixture(scope="module")
-def numbered():
-    """Ten views whose length tells which they are, and labels."""
-    return LabelledViews({"length": np.arange(10, dtype=np.int32)}, np.array([0, 1, 2, 0, 1, 2, 0, 1, 2, 0], np.int8))
-
-
-def test_batches_hold_every_candidate_once_with_its_label(numbered):
-    found = []
-    for views, targets in numbered.batches(4, seed=1):
-        assert views["length"].shape == targets["labels"].shape == (4,)
-        found += [pair for pair in zip(views["length"], targets["labels"], strict=True) if pair[1] != UNKNOWN]
-    assert sorted(found) == list(enumerate(numbered.labels))
-    assert [number for number, _ in found] != sorted(number for number, _ in found)
-
-
-def test_the_seed_decides_on_the_order(numbered):
-    orders = [[tuple(views["length"]) for views, _ in numbered.batches(5, seed)] for seed in (1, 1, 2)]
-    assert orders[0] == orders[1] != orders[2]
-
-
-def test_a_batch_size_that_is_not_positive_is_refused(numbered):
-    with pytest.raises(ValueError, match="batch_size must be positive, got 0"):
-        next(numbered.batches(0))
 
 
 @pytest.mark.slow

@@ -1,12 +1,9 @@
-"""Verdicts and the summary made of them."""
-
-from collections import Counter
+"""Verdicts."""
 
 import pytest
 
 from diffbio_core.evaluation.comparison import Verdict, compare, holds
 from diffbio_core.evaluation.records import GenotypedVariant as Variant
-from diffbio_core.evaluation.summary import SummaryRow
 
 SEQUENCE = "GATTTTTTACACACACGGTCAGTC" * 20
 
@@ -46,33 +43,3 @@ def test_an_empty_list_of_confident_intervals_knows_nothing():
 @pytest.mark.parametrize(("position", "inside"), [(9, False), (10, True), (19, True), (20, False), (30, True)])
 def test_intervals_are_half_open(position, inside):
     assert holds([(10, 20), (30, 31)], position) is inside
-
-
-def test_a_row_counts_and_rates_as_hap_py_does():
-    truth = Counter({("SNP", Verdict.MATCHED): 8, ("SNP", Verdict.MISSED): 2, ("SNP", Verdict.UNKNOWN): 5})
-    calls = Counter(
-        {
-            ("SNP", Verdict.MATCHED): 8,
-            ("SNP", Verdict.FALSE): 1,
-            ("SNP", Verdict.FALSE_GENOTYPE): 1,
-            ("SNP", Verdict.UNKNOWN): 4,
-            ("INDEL", Verdict.FALSE): 9,
-        }
-    )
-    row = SummaryRow.count("SNP", "PASS", truth, calls).to_dict()
-    assert row.pop("METRIC.F1_Score") == pytest.approx(0.8)
-    assert row == {
-        "Type": "SNP", "Filter": "PASS", "TRUTH.TOTAL": 10, "TRUTH.TP": 8, "TRUTH.FN": 2, "QUERY.TOTAL": 14,
-        "QUERY.FP": 2, "QUERY.UNK": 4, "FP.gt": 1, "METRIC.Recall": 0.8, "METRIC.Precision": 0.8,
-    }  # fmt: skip
-    assert SummaryRow.count("ALL", "ALL", truth, calls).query_fp == 11
-
-
-def test_rates_of_nothing_are_undefined():
-    row = SummaryRow.count("INDEL", "ALL", {}, {})
-    assert (row.recall, row.precision, row.f1) == (None, None, None)
-
-
-def test_a_record_is_an_snp_where_no_allele_changes_the_length():
-    assert Variant(0, "GA", ("GA", "TC")).kind == "SNP"
-    assert Variant(0, "G", ("T", "GA")).kind == "INDEL"

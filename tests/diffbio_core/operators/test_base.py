@@ -13,7 +13,6 @@ from diffbio_core.operators.base import (
     TemperatureOperator,
     initialisation_rngs,
 )
-from diffbio_core.operators.dropout import Dropout
 from diffbio_core.typing import Batch, Element
 
 
@@ -89,50 +88,3 @@ def test_rngs_of_any_stream_initialise():
 
     assert (jax.random.key_data(keys[0]) == jax.random.key_data(keys[1])).all()
     assert initialisation_rngs(None).params().shape == ()
-
-
-class TestDropout:
-    values = jnp.ones((40, 50))
-
-    def training(self, rate=0.25):
-        dropout = Dropout(rate, rngs=nnx.Rngs(0))
-        dropout.deterministic = False
-        return dropout
-
-    def test_does_nothing_in_evaluation_mode(self):
-        assert (Dropout(0.5)(self.values) == self.values).all()
-
-    def test_zeroes_the_rate_and_keeps_the_mean(self):
-        dropped = self.training()(self.values)
-
-        assert set(np.unique(dropped)) == {0, np.float32(1 / 0.75)}
-        assert float((dropped == 0).mean()) == pytest.approx(0.25, abs=0.03)
-
-    def test_draws_anew_on_each_call(self):
-        dropout = self.training()
-
-        assert not (dropout(self.values) == dropout(self.values)).all()
-
-    def test_a_key_decides_the_mask(self):
-        dropout, key = self.training(), jax.random.key(1)
-
-        assert (dropout(self.values, key) == dropout(self.values, key)).all()
-
-    def test_samples_under_vmap_get_masks_of_their_own(self):
-        dropout = self.training()
-
-        dropped = jax.vmap(lambda sample: dropout(sample))(jnp.arange(1.0, 3)[:, None] * jnp.ones(200))
-
-        assert not ((dropped[0] == 0) == (dropped[1] == 0)).all()
-
-    def test_passes_jit_and_grad_as_an_argument(self):
-        gradients = jax.jit(jax.grad(lambda dropout, values: dropout(values).sum(), argnums=1))(
-            self.training(), self.values
-        )
-
-        assert set(np.unique(gradients)) == {0, np.float32(1 / 0.75)}
-
-    @pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5])
-    def test_a_rate_outside_0_to_1_is_refused(self, rate):
-        with pytest.raises(ValueError, match="rate must"):
-            Dropout(rate)

@@ -194,11 +194,3 @@ def test_no_fragments_give_no_pairs():
 
 def test_adapters_are_those_of_the_documents():
     assert np.array_equal(ADAPTERS[0, :12], encode_bases("AGATCGGAAGAG"))
-
-
-@pytest.mark.parametrize(
-    ("field", "value"), [("depth", -1.0), ("read_length", 10), ("quality_bins", (12, 2)), ("slippage", -0.5)]
-)
-def test_impossible_settings_are_refused_by_name(field, value):
-    with pytest.raises(ValueError, match=field):
-        SequencingModel(**{field: value})

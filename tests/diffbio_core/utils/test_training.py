@@ -16,7 +16,6 @@ from diffbio_core.utils.training import (
     Trainer,
     TrainingConfig,
     create_optax_optimizer,
-    create_realistic_training_data,
     create_synthetic_training_data,
     cross_entropy_loss,
     data_iterator,
@@ -190,58 +189,6 @@ def test_samples_come_one_by_one_or_stacked_in_order():
     assert [target["y"].tolist() for _, target in stacked] == [[0, 1], [2, 3], [4]]
     with pytest.raises(ValueError, match="got 5 and 4"):
         list(data_iterator(inputs, targets[:4]))
-
-
-def test_labels_of_simulated_data_stand_in_the_reads():
-    inputs, targets = create_realistic_training_data(
-        10, 40, 20, 60, variant_rate=0.1, heterozygous_rate=0.0, error_rate=0.0
-    )
-    for data, target in zip(inputs, targets, strict=True):
-        columns = np.asarray(data["positions"])[:, None] + np.arange(20)
-        labels = np.asarray(target["labels"])[columns]
-        bases, alleles = np.asarray(data["reads"]), np.asarray(target["variant_alleles"])[columns]
-        reference = np.asarray(data["reference"]).argmax(axis=-1)[columns]
-
-        assert (bases[labels == 2] == 0.25).all()
-        assert (bases[labels != 2].argmax(axis=-1) == alleles[labels != 2]).all()
-        assert (alleles[labels == 1] != reference[labels == 1]).all()
-        assert (alleles[labels == 0] == reference[labels == 0]).all()
-
-
-def test_half_of_the_reads_show_a_heterozygous_variant_and_errors_come_at_their_rate():
-    inputs, targets = create_realistic_training_data(
-        20, 100, 50, 60, variant_rate=0.2, heterozygous_rate=1.0, error_rate=0.02
-    )
-    shown, wrong = [], []
-    for data, target in zip(inputs, targets, strict=True):
-        columns = np.asarray(data["positions"])[:, None] + np.arange(50)
-        labels = np.asarray(target["labels"])[columns]
-        bases = np.asarray(data["reads"]).argmax(axis=-1)
-        shown.append((bases == np.asarray(target["variant_alleles"])[columns])[labels == 1])
-        wrong.append((bases != np.asarray(data["reference"]).argmax(axis=-1)[columns])[labels == 0])
-
-    assert np.concatenate(shown).mean() == pytest.approx(0.5, abs=0.03)
-    assert np.concatenate(wrong).mean() == pytest.approx(0.02, abs=0.003)
-
-
-def test_simulated_data_has_the_documented_shapes_and_ranges():
-    inputs, targets = create_synthetic_training_data(2, 3, 10, 20)
-
-    assert len(inputs) == len(targets) == 2
-    assert {key: array.shape for key, array in inputs[0].items()} == {
-        "reads": (3, 10, 4),
-        "positions": (3,),
-        "quality": (3, 10),
-        "strand": (3,),
-        "reference": (20, 4),
-    }
-    assert {key: array.shape for key, array in targets[0].items()} == dict.fromkeys(
-        ("labels", "variant_alleles", "is_heterozygous"), (20,)
-    )
-    assert jnp.issubdtype(targets[0]["labels"].dtype, jnp.integer)
-    assert ((inputs[0]["quality"] >= 5) & (inputs[0]["quality"] <= 40)).all()
-    with pytest.raises(ValueError, match="read_length must be at most reference_length"):
-        create_synthetic_training_data(read_length=30, reference_length=20)
 
 
 @pytest.mark.slow

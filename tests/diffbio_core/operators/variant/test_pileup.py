@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffbio_core.operators.soft_quality import base_weights
-from diffbio_core.operators.variant import DifferentiablePileup, PileupConfig, columns
-from diffbio_core.operators.variant.columns import sum_bases, sum_columns
+from diffbio_core.operators.variant import DifferentiablePileup, PileupConfig
+from diffbio_core.operators.variant.columns import sum_bases
 from diffbio_core.operators.variant.read_image import assign_lanes, sum_lanes
 from diffbio_core.typing import PADDED_POSITION
 from tests.diffbio_core.read_samples import largest_difference, read_sample
@@ -139,42 +139,6 @@ def test_masked_bases_count_nowhere():
 
     assert largest_difference(result["pileup"], bases / np.maximum(total, 1e-30)[:, None]) < 1e-6
     assert result["coverage"].sum() == mask.sum()
-
-
-@pytest.mark.parametrize("chunk_bases", [8, 24, 40])
-def test_chunks_of_reads_give_what_all_at_once_give(monkeypatch, chunk_bases):
-    data = read_sample(num_reads=13)
-    threshold = jnp.float32(20)
-
-    def value(reads, quality, threshold):
-        weighted, total = sum_bases(reads, quality, data["positions"], 20, threshold=threshold)
-        return (weighted**2).sum() + (total**2).sum()
-
-    def run():
-        arguments = data["reads"], data["quality"], threshold
-        return value(*arguments), *jax.grad(value, (0, 1, 2))(*arguments)
-
-    whole = run()
-    monkeypatch.setattr(columns, "_CHUNK_BASES", chunk_bases)
-    sum_bases.clear_cache()
-
-    for chunked, expected in zip(run(), whole, strict=True):
-        assert largest_difference(chunked, expected) < 1e-4
-    sum_bases.clear_cache()
-
-
-def test_vmap_sums_each_sample_over_its_own_reference():
-    samples = [read_sample(seed=seed) for seed in range(3)]
-    stacked = {key: jnp.stack([sample[key] for sample in samples]) for key in samples[0]}
-
-    together = jax.vmap(lambda values, positions: sum_columns(values, positions, 20))(
-        stacked["quality"], stacked["positions"]
-    )
-    shared = jax.vmap(lambda values: sum_columns(values, samples[0]["positions"], 20))(stacked["quality"])
-
-    for index, sample in enumerate(samples):
-        assert largest_difference(together[index], sum_columns(sample["quality"], sample["positions"], 20)) < 1e-4
-        assert largest_difference(shared[index], sum_columns(sample["quality"], samples[0]["positions"], 20)) < 1e-4
 
 
 @pytest.mark.parametrize(

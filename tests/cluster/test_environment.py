@@ -1,0 +1,41 @@
+"""What a worker finds in its environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from diffbio_cluster.environment import compile_cache_environment, worker_environment
+
+
+def test_a_worker_keeps_the_user_s_flags_and_cache():
+    mine = {"XLA_FLAGS": "--xla_dump_to=d", "JAX_COMPILATION_CACHE_DIR": "/c", "XDG_CACHE_HOME": "/x"}
+    environment = worker_environment(mine)
+    assert environment["XLA_FLAGS"] == "--xla_dump_to=d --xla_cpu_multi_thread_eigen=false"
+    assert environment["JAX_COMPILATION_CACHE_DIR"] == "/c"
+    assert worker_environment({"XDG_CACHE_HOME": "/x"})["JAX_COMPILATION_CACHE_DIR"] == "/x/diffbio/jax"
+
+
+def test_flags_about_threads_that_the_user_has_set_stay():
+    mine = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=true"}
+    assert worker_environment(mine)["XLA_FLAGS"] == "--xla_cpu_multi_thread_eigen=true"
+
+
+def test_a_worker_has_one_thread_in_every_library_and_no_accelerator():
+    environment = worker_environment({"OMP_NUM_THREADS": "8", "NPROC": "8"})
+    threads = "NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"
+    assert {environment[name] for name in threads} == {"1"}
+    assert environment["XLA_FLAGS"] == "--xla_cpu_multi_thread_eigen=false"
+    assert environment["JAX_PLATFORMS"] == "cpu"
+    assert worker_environment({"JAX_PLATFORMS": "cuda,cpu"})["JAX_PLATFORMS"] == "cuda,cpu"
+
+
+def test_every_program_is_kept_in_the_user_s_cache():
+    environment = compile_cache_environment({"XDG_CACHE_HOME": ""})
+    assert environment == {
+        "JAX_COMPILATION_CACHE_DIR": str(Path.home() / ".cache" / "diffbio" / "jax"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    assert environment.items() <= worker_environment({"XDG_CACHE_HOME": ""}).items()
+    slow = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "5"}
+    assert compile_cache_environment(slow)["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "5"
