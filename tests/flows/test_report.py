@@ -6,24 +6,8 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 from diffbio_flows.report import as_html, as_markdown, as_text, tables, work_tables
-from diffbio_flows.shard_task import ShardResult
-from diffbio_flows.summary import CallSummary, ShardTotals, VariantCounts, WorkSummary
-
-RESULTS = [
-    ShardResult("chr1.000000", 100, {"reads_used": 5, "candidates": 2}, {"ingest": 0.5}, 300.0),
-    ShardResult("chr1.000001", 50, {"reads_used": 1, "reads_duplicate": 4}, {"ingest": 0.25, "call": 1.0}, 200.0),
-]
-
-
-SUMMARY = CallSummary(
-    output="calls.vcf.gz",
-    gvcf=None,
-    store="calls.vcf.gz.work/windows.zarr",
-    report="calls.vcf.gz.work/report.html",
-    sample="<NA12878>",
-    variants=VariantCounts(records=3, passed=2, snps=3, transitions=2, transversions=1, heterozygous=2, homozygous=1),
-    work=WorkSummary(ShardTotals.of(RESULTS), 1, 2, {"check": 0.5, "shards": 61.0}, 80.0),
-)
+from diffbio_flows.summary import ShardTotals, VariantCounts
+from tests.flows.call_summaries import SUMMARY
 
 
 def test_the_text_tells_variants_reads_time_and_files():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from diffbio_flows.shard_task import ShardResult
-from diffbio_flows.summary import CallSummary, ShardTotals, VariantCounts, WorkSummary, count_variants
+from diffbio_flows.summary import ShardTotals, VariantCounts, count_variants
+from tests.flows.call_summaries import RESULTS, SUMMARY
 
 
 def line(ref: str, alt: str, genotype: str, filters: str = "PASS") -> str:
@@ -48,12 +48,6 @@ def test_ratios_are_undefined_without_a_denominator():
     assert VariantCounts(transitions=3, transversions=2).ti_tv == 1.5
 
 
-RESULTS = [
-    ShardResult("chr1.000000", 100, {"reads_used": 5, "candidates": 2}, {"ingest": 0.5}, 300.0),
-    ShardResult("chr1.000001", 50, {"reads_used": 1, "reads_duplicate": 4}, {"ingest": 0.25, "call": 1.0}, 200.0),
-]
-
-
 def test_totals_add_counts_and_times_and_keep_the_peak():
     assert ShardTotals.of(RESULTS) == ShardTotals(
         shards=2,
@@ -62,17 +56,6 @@ def test_totals_add_counts_and_times_and_keep_the_peak():
         seconds={"ingest": 0.75, "call": 1.0},
         peak_memory_mb=300.0,
     )
-
-
-SUMMARY = CallSummary(
-    output="calls.vcf.gz",
-    gvcf=None,
-    store="calls.vcf.gz.work/windows.zarr",
-    report="calls.vcf.gz.work/report.html",
-    sample="<NA12878>",
-    variants=VariantCounts(records=3, passed=2, snps=3, transitions=2, transversions=1, heterozygous=2, homozygous=1),
-    work=WorkSummary(ShardTotals.of(RESULTS), 1, 2, {"check": 0.5, "shards": 61.0}, 80.0),
-)
 
 
 def test_the_json_holds_plain_values_and_the_ratios():
