@@ -111,12 +111,12 @@ class VariantClassifier(OperatorModule):
         if reference is not None:
             columns["relative"] = relative_pileup(pileup, reference)
         width, length = self.config.input_window, pileup.shape[0]
-        before, block = width // 2, min(length, _COLUMNS_AT_ONCE)
+        before, block = width // 2, min(length, max(width, _COLUMNS_AT_ONCE))
         missing = -length % block
         parts = {}
         for name, values in columns.items():
             padded = jnp.pad(values.T, ((0, 0), (before, width - 1 - before + missing)))
-            parts[name] = jnp.stack([padded[:, start : start + block + width - 1] for start in range(0, length, block)])
+            parts[name] = overlapping_blocks(padded, block, width - 1)
         if random_params is not None:
             parts["key"] = jax.random.split(random_params, len(parts["pileup"]))
 
@@ -200,6 +200,20 @@ def relative_pileup(
     second, fourth = jnp.maximum(second, fourth), jnp.minimum(second, fourth)
     second, third = jnp.maximum(second, third), jnp.minimum(second, third)
     return jnp.stack([matching.sum(axis=-1), first, second, third], axis=-1)
+
+
+def overlapping_blocks(
+    columns: Float[Array, "channels blocks*block+overlap"], block: int, overlap: int
+) -> Float[Array, "blocks channels block+overlap"]:
+    """Blocks of columns, each followed by the first columns of the next."""
+    channels, length = columns.shape
+    stop = length - overlap
+    if stop == block:
+        return columns[None]
+    # Not stacked slices: their gradient would be a sum of as many arrays, each as long as all columns.
+    blocks = columns[:, :stop].reshape(channels, -1, block)
+    following = jnp.concatenate([blocks[:, 1:, :overlap], columns[:, None, stop:]], axis=1)
+    return jnp.concatenate([blocks, following], axis=2).swapaxes(0, 1)
 
 
 def sliding_windows(

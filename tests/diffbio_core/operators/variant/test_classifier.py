@@ -6,7 +6,7 @@ from flax import nnx
 
 from diffbio_core.operators.variant import VariantClassifier, VariantClassifierConfig
 from diffbio_core.operators.variant import classifier as classifier_module
-from diffbio_core.operators.variant.classifier import relative_pileup
+from diffbio_core.operators.variant.classifier import overlapping_blocks, relative_pileup
 from tests.diffbio_core.read_samples import largest_difference
 
 
@@ -45,7 +45,7 @@ def test_all_columns_at_once_give_what_their_windows_give_one_by_one(pileup, wid
         assert largest_difference(together[position], alone) < 1e-6
 
 
-@pytest.mark.parametrize("block", [2, 3, 4, 8])
+@pytest.mark.parametrize("block", [5, 6, 8])
 def test_a_long_pileup_in_blocks_gives_what_it_gives_at_once(monkeypatch, pileup, classifier, block):
     reference = jnp.eye(4)[jnp.arange(9) % 4]
     whole = classifier.classify_columns(pileup, reference)
@@ -107,3 +107,11 @@ def test_bad_input_is_named(classifier, data, message):
 def test_sizes_must_be_positive(field):
     with pytest.raises(ValueError, match=f"{field} must be positive, got 0"):
         VariantClassifierConfig(**{field: 0})
+
+
+@pytest.mark.parametrize(("blocks", "block", "overlap"), [(1, 3, 5), (1, 8, 0), (2, 6, 6), (4, 5, 2)])
+def test_blocks_overlap_by_the_first_columns_of_the_next(blocks, block, overlap):
+    columns = jnp.arange(4.0 * (blocks * block + overlap)).reshape(4, -1)
+    expected = jnp.stack([columns[:, block * each : block * (each + 1) + overlap] for each in range(blocks)])
+
+    assert jnp.array_equal(overlapping_blocks(columns, block, overlap), expected)
