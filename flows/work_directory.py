@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from diffbio_core.problems import InputError, Problem
+from diffbio_io.fresh_folder import fresh_folder
 from diffbio_io.locks import locked
 
 FORMAT = 1
@@ -98,20 +98,16 @@ class WorkDirectory:
             problems = self.problems(identity)
             if problems:
                 raise InputError(problems)
-            shutil.rmtree(self.scratch, ignore_errors=True)
-            self.scratch.mkdir()
-            if self._recorded() is None:
-                entries = {"format": FORMAT, "started": datetime.now(UTC).isoformat(timespec="seconds"), **identity}
-                # Not aside in the folder itself: what a killed run left there would pass for somebody else's.
-                aside = self.scratch / "run.json"
-                aside.write_text(json.dumps(entries, indent=2))
-                aside.replace(self.path / "run.json")
-            self.summary.unlink(missing_ok=True)
-            self.calls.mkdir(exist_ok=True)
-            try:
+            with fresh_folder(self.scratch):
+                if self._recorded() is None:
+                    entries = {"format": FORMAT, "started": datetime.now(UTC).isoformat(timespec="seconds"), **identity}
+                    # Not aside in the folder itself: what a killed run left there would pass for somebody else's.
+                    aside = self.scratch / "run.json"
+                    aside.write_text(json.dumps(entries, indent=2))
+                    aside.replace(self.path / "run.json")
+                self.summary.unlink(missing_ok=True)
+                self.calls.mkdir(exist_ok=True)
                 yield self
-            finally:
-                shutil.rmtree(self.scratch, ignore_errors=True)
 
     def _recorded(self) -> dict[str, Any] | None:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from diffbio_core.problems import InputError, Problem
+from diffbio_io.fresh_folder import fresh_folder
 
 
 @contextmanager
@@ -64,13 +64,8 @@ def locked_folder(path: Path, subject: str = "", remedy: str = "", *, wait: bool
         InputError: Another process holds it.
         OSError: It cannot be made, or its file system knows no locks.
     """
-    with locked(path.with_name(f"{path.name}.lock"), subject, remedy, wait=wait):
-        shutil.rmtree(path, ignore_errors=True)
-        path.mkdir()
-        try:
-            yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
+    with locked(path.with_name(f"{path.name}.lock"), subject, remedy, wait=wait), fresh_folder(path):
+        yield path
 
 
 def _is_at(file: IO[str], path: Path) -> bool:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import pysam
 
 from diffbio_core.calling.sites import CalledSite
+from diffbio_io.fresh_folder import fresh_folder
 
 LONGEST_TABIX_CONTIG = 1 << 29
 """Longest contig that a tabix index covers (bp); longer ones need a CSI index."""
@@ -125,7 +124,7 @@ def merge_shards(
     csi = max(contigs.values(), default=0) > LONGEST_TABIX_CONTIG
     index = output.with_name(f"{output.name}.{'csi' if csi else 'tbi'}")
     stale = output.with_name(f"{output.name}.{'tbi' if csi else 'csi'}")
-    with _fresh_folder(Path(aside)) as folder:
+    with fresh_folder(Path(aside)) as folder:
         new = folder / output.name
         with pysam.BGZFile(str(new), "w", index=None) as file:
             file.write(header.encode())
@@ -139,17 +138,6 @@ def merge_shards(
         os.replace(f"{new}.index", index)
         os.replace(new, output)
     return index
-
-
-@contextmanager
-def _fresh_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder for the time of a with block."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _ordered(shards: Sequence[str | os.PathLike[str]], contigs: Mapping[str, int]) -> Iterator[bytes]:

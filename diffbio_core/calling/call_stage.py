@@ -16,6 +16,7 @@ from diffbio_core.windows.views import (
     FLANK,
     INSERTION_AFTER,
     ROW_BUCKETS,
+    SUPPORTS,
     CandidateViews,
     candidate_depth,
     cut_views,
@@ -65,8 +66,9 @@ class CallStage:
 
 def _count_reads(views: CandidateViews) -> tuple[np.ndarray, np.ndarray]:
     """Reads that show the allele, and reads that show the reference, per view."""
-    role = (views.group.astype(np.int8) - 1) >> 1
+    roles = views.roles()
+    supports = (roles == SUPPORTS).sum(1, dtype=np.int32)
     middle = views.symbol[:, :, FLANK]
     plain = (middle & CODE_MASK) == views.reference[:, None, FLANK]
     plain &= (views.length == 0)[:, None] | ((middle & (INSERTION_AFTER | DELETION_AFTER)) == 0)
-    return views.supports(), ((role == DIFFERS) & plain).sum(1, dtype=np.int32)
+    return supports, ((roles == DIFFERS) & plain).sum(1, dtype=np.int32)

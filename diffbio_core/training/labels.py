@@ -14,6 +14,7 @@ from diffbio_core.evaluation.records import GenotypedVariant
 from diffbio_core.training.haplotype_labels import Edit, SupportedAllele, copies_by_haplotype
 from diffbio_core.windows.encoding import BASES
 from diffbio_core.windows.planes import ShardPlanes
+from diffbio_core.windows.view_encoding import SUPPORTS
 from diffbio_core.windows.views import candidate_depth, cut_views
 
 _MIN_SUPPORTS = 3
@@ -133,7 +134,8 @@ def _label_by_haplotypes(
         if not lacking and all(variant.kind == "SNP" for variant in cluster):
             continue
         chosen = np.flatnonzero((positions >= low) & (positions < high) & (positions < stop)).astype(np.int32)
-        supports = cut_views(planes, chosen, max(1, int(depth[chosen].max(initial=0)))).supports()
+        views = cut_views(planes, chosen, max(1, int(depth[chosen].max(initial=0))))
+        supports = (views.roles() == SUPPORTS).sum(1)
         shares = supports / np.maximum(depth[chosen], 1)
         shown = (supports >= _MIN_SUPPORTS) & (shares >= _MIN_SHARE)
         foreign = np.array([keys[index] not in truth.copies for index in chosen], bool)

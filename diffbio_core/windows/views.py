@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 import numba
 import numpy as np
-from jaxtyping import Int32, UInt8
+from jaxtyping import Int8, Int32, UInt8
 
 from diffbio_core.windows.encoding import CODE_MASK, DELETED, N_BASE, NO_READ, READ_START, REVERSE_STRAND
 from diffbio_core.windows.grid import MIN_HALO
@@ -77,9 +77,9 @@ class CandidateViews:
         """The arrays by name, as the call stage takes them."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def supports(self) -> Int32[np.ndarray, "candidates"]:
-        """Reads that show each allele."""
-        return ((self.group.astype(np.int8) - 1) >> 1 == SUPPORTS).sum(1, dtype=np.int32)
+    def roles(self) -> Int8[np.ndarray, "candidates rows"]:
+        """What each read says of the allele, as in `view_encoding`; -1 where there is no read."""
+        return (self.group.astype(np.int8) - 1) >> 1
 
     @classmethod
     def empty(cls, candidates: int, rows: int) -> CandidateViews:
