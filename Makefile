@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --no-cache-dir --disable-pip-version
 
 install: $(VENV)/.installed
 demo: install
-	$(BIN)/python -m diffbio_flows.demo demo
+	$(BIN)/python -m diffbio_flows.command.demo demo
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest
 lint: $(VENV)/.linted

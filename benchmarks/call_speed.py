@@ -114,7 +114,7 @@ def call_diffbio(reads: Path, reference: Path, folder: Path, contigs: int, worke
     output = folder / "diffbio.vcf.gz"
     work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)
-    command = [sys.executable, "-m", "diffbio_flows.cli", "call", "--json", "--force"]
+    command = [sys.executable, "-m", "diffbio_flows.command", "call", "--json", "--force"]
     command += ["--reads", reads, "--reference", reference, "--output", output, "--work-dir", work]
     command += ["--workers", workers]
     command += [part for contig in CONTIGS[:contigs] for part in ("--region", contig)]

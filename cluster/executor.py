@@ -72,7 +72,7 @@ def open_executor(config: ClusterConfig) -> Executor:
     """The executor for a cluster description; it starts when entered. Dask is imported only where it is used."""
     if config.kind == "in-process":
         return InProcessExecutor()
-    from diffbio_cluster.dask_executor import DaskExecutor
+    from diffbio_cluster.executors.dask import DaskExecutor
 
     return DaskExecutor(config)
 

@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffbio_flows.evaluation import EvaluationTable, evaluate_calls
-    from diffbio_flows.ingest import IngestSummary, ingest_reads
-    from diffbio_flows.parameters import CallParameters, IngestParameters
-    from diffbio_flows.run import call_variants
-    from diffbio_flows.summary import CallSummary
+    from diffbio_flows.reports.summary import CallSummary
+    from diffbio_flows.runs.call import call_variants
+    from diffbio_flows.runs.evaluate import EvaluationTable, evaluate_calls
+    from diffbio_flows.runs.ingest import IngestSummary, ingest_reads
+    from diffbio_flows.runs.parameters import CallParameters, IngestParameters
 
 __all__ = [
     "CallParameters",
@@ -24,14 +24,14 @@ __all__ = [
 ]
 
 _MODULES = {
-    "CallParameters": "parameters",
-    "CallSummary": "summary",
-    "EvaluationTable": "evaluation",
-    "IngestParameters": "parameters",
-    "IngestSummary": "ingest",
-    "call_variants": "run",
-    "evaluate_calls": "evaluation",
-    "ingest_reads": "ingest",
+    "CallParameters": "runs.parameters",
+    "CallSummary": "reports.summary",
+    "EvaluationTable": "runs.evaluate",
+    "IngestParameters": "runs.parameters",
+    "IngestSummary": "runs.ingest",
+    "call_variants": "runs.call",
+    "evaluate_calls": "runs.evaluate",
+    "ingest_reads": "runs.ingest",
 }
 
 

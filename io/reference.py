@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.windows.encoding import BASES, CODE_OF_ASCII, N_BASE
-from diffbio_io.locks import locked_folder
+from diffbio_io.files.locks import locked_folder
 
 _LETTERS = np.frombuffer(BASES.encode("ascii"), np.uint8)
 _BLOCK = 1 << 16

@@ -25,7 +25,7 @@ from diffbio_core.windows.encoding import (
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_core.windows.packing import pack_shard, shard_interval
 from diffbio_core.windows.planes import ShardPlanes
-from diffbio_io.alignments import AlignmentReader
+from diffbio_io.alignments.reader import AlignmentReader
 
 Cell = tuple[int, int, int, int]
 """Base code with its strand's bit, base quality, mapping quality, indel."""

@@ -7,10 +7,7 @@ import numpy as np
 from flax import nnx
 
 from diffbio_core.calling.genotyping import AlleleEvidence
-from diffbio_core.pipelines.allele_calling import AlleleCallingPipeline
-from diffbio_core.windows.encoding import CODE_MASK
-from diffbio_core.windows.planes import ShardPlanes
-from diffbio_core.windows.views import (
+from diffbio_core.candidates.views import (
     DELETION_AFTER,
     DIFFERS,
     FLANK,
@@ -21,6 +18,9 @@ from diffbio_core.windows.views import (
     candidate_depth,
     cut_views,
 )
+from diffbio_core.pipelines.allele_calling import AlleleCallingPipeline
+from diffbio_core.windows.encoding import CODE_MASK
+from diffbio_core.windows.planes import ShardPlanes
 
 BATCH_SIZE = 128
 """Candidates that go through the pipeline at once; more candidates mean more batches."""

@@ -123,8 +123,8 @@ def save_model(path: str | os.PathLike[str], pipeline: Any, **card: Any) -> None
 
 
 def _config(values: dict[str, Any]) -> Any:
-    from diffbio_core.operators.variant.allele_classifier import AlleleClassifierConfig
-    from diffbio_core.operators.variant.window_quality_filter import WindowQualityFilterConfig
+    from diffbio_core.operators.allele.classifier import AlleleClassifierConfig
+    from diffbio_core.operators.allele.quality_filter import WindowQualityFilterConfig
     from diffbio_core.pipelines.allele_calling import AlleleCallingConfig
 
     classifier = dict(values["classifier"])

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from diffbio_core.constants import DEFAULT_QUALITY_THRESHOLD
 from diffbio_core.operators.base import OperatorConfig, OperatorModule, scalar
-from diffbio_core.operators.soft_quality import soft_retention
+from diffbio_core.operators.numerics.soft_quality import soft_retention
 from diffbio_core.operators.validation import check_quality, check_shapes
 from diffbio_core.typing import Metadata, PyTree
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from flax import nnx
 
+from diffbio_core.operators.allele.classifier import AlleleClassifier, AlleleClassifierConfig
+from diffbio_core.operators.allele.pileup import AllelePileup
+from diffbio_core.operators.allele.quality_filter import WindowQualityFilter, WindowQualityFilterConfig
 from diffbio_core.operators.base import OperatorConfig, OperatorModule, initialisation_rngs
-from diffbio_core.operators.variant.allele_classifier import AlleleClassifier, AlleleClassifierConfig
-from diffbio_core.operators.variant.allele_pileup import AllelePileup
-from diffbio_core.operators.variant.window_quality_filter import WindowQualityFilter, WindowQualityFilterConfig
 from diffbio_core.typing import Metadata, PyTree
 
 
@@ -57,7 +57,7 @@ class AlleleCallingPipeline(OperatorModule):
         """Call one candidate.
 
         Args:
-            data: One view, with the keys of ``diffbio_core.windows.views.CandidateViews``.
+            data: One view, with the keys of ``diffbio_core.candidates.views.CandidateViews``.
             state: Passed through.
             metadata: Passed through.
             random_params: Not used.

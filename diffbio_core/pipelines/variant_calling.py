@@ -14,8 +14,8 @@ from jaxtyping import Array, Float
 
 from diffbio_core.constants import DEFAULT_QUALITY_THRESHOLD, NUM_BASES, ClassifierType
 from diffbio_core.operators.base import OperatorConfig, OperatorModule, initialisation_rngs
+from diffbio_core.operators.numerics.short_softmax import short_softmax
 from diffbio_core.operators.quality_filter import DifferentiableQualityFilter, QualityFilterConfig
-from diffbio_core.operators.short_softmax import short_softmax
 from diffbio_core.operators.validation import (
     check_fraction,
     check_positions,

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from diffbio_core.candidates.view_encoding import DELETION_AFTER, DIFFERS, FLANK, INSERTION_AFTER, WIDTH
 from diffbio_core.windows.encoding import CODE_MASK, DELETED, NO_READ
-from diffbio_core.windows.view_encoding import DELETION_AFTER, DIFFERS, FLANK, INSERTION_AFTER, WIDTH
 
 _MAX_QUALITY = 45.0
 
@@ -39,7 +39,7 @@ class AugmentationConfig:
 
 
 def augment_view(view: dict[str, Array], config: AugmentationConfig, key: PRNGKeyArray) -> dict[str, Array]:
-    """A changed copy of one candidate's view (see ``diffbio_core.windows.views.CandidateViews``)."""
+    """A changed copy of one candidate's view (see ``diffbio_core.candidates.views.CandidateViews``)."""
     thin, share, rows, shift, by, into, bins, second, which = jax.random.split(key, 9)
     symbol = jnp.where(
         jax.random.uniform(second) < config.second_allele, _with_second_allele(view, which), view["symbol"]

@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Int8
 
 from diffbio_core.calling.alleles import Bases, edit, normalise
+from diffbio_core.candidates.view_encoding import SUPPORTS
+from diffbio_core.candidates.views import candidate_depth, cut_views
 from diffbio_core.evaluation.comparison import CLUSTER_GAP, clusters
 from diffbio_core.evaluation.records import GenotypedVariant
 from diffbio_core.training.haplotype_labels import Edit, SupportedAllele, copies_by_haplotype
 from diffbio_core.windows.encoding import BASES
 from diffbio_core.windows.planes import ShardPlanes
-from diffbio_core.windows.view_encoding import SUPPORTS
-from diffbio_core.windows.views import candidate_depth, cut_views
 
 _MIN_SUPPORTS = 3
 _MIN_SHARE = 0.12

@@ -1,1 +1,1 @@
-"""Windows: the grid, the planes that reads are packed into, candidate alleles and the views of them."""
+"""Windows: the grid, and the planes that reads are projected and packed into."""

@@ -6,11 +6,8 @@ import numba
 import numpy as np
 from jaxtyping import UInt8
 
-from diffbio_core.windows.candidates import IndelEvents, find_candidates
-from diffbio_core.windows.grid import Shard, WindowGrid
-from diffbio_core.windows.planes import LANES_PER_BLOCK, MAX_LANES, PlaneBuffers, ShardPlanes
-from diffbio_core.windows.projection import Planes, Tally, project_reads
-from diffbio_core.windows.records import (
+from diffbio_core.candidates.discovery import IndelEvents, find_candidates
+from diffbio_core.reads.records import (
     CIGAR_D,
     CIGAR_I,
     LANE_OVERFLOW,
@@ -19,7 +16,10 @@ from diffbio_core.windows.records import (
     cigar_operation,
     little_endian_16,
 )
-from diffbio_core.windows.thinning import Interval, IntervalReads
+from diffbio_core.reads.thinning import Interval, IntervalReads
+from diffbio_core.windows.grid import Shard, WindowGrid
+from diffbio_core.windows.planes import LANES_PER_BLOCK, MAX_LANES, PlaneBuffers, ShardPlanes
+from diffbio_core.windows.projection import Planes, Tally, project_reads
 
 
 def shard_interval(shard: Shard, grid: WindowGrid, contig_length: int, reference_id: int) -> Interval:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Int8, UInt8
 
-from diffbio_core.windows.candidates import CandidateTable
+from diffbio_core.candidates.discovery import CandidateTable
 from diffbio_core.windows.encoding import PLANES
 from diffbio_core.windows.grid import Shard, WindowGrid
 

@@ -7,12 +7,25 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from diffbio_core.windows.candidates import (
+from diffbio_core.candidates.discovery import (
     MAX_DELETION,
     MAX_SHIFT,
     MIN_BASE_QUALITY,
     MIN_MAPPING_QUALITY,
     IndelEvents,
+)
+from diffbio_core.reads.records import (
+    CIGAR_D,
+    CIGAR_EQ,
+    CIGAR_I,
+    CIGAR_M,
+    CIGAR_N,
+    CIGAR_P,
+    CIGAR_S,
+    CIGAR_X,
+    cigar_operation,
+    little_endian_16,
+    little_endian_32,
 )
 from diffbio_core.windows.encoding import (
     CODE_MASK,
@@ -27,19 +40,6 @@ from diffbio_core.windows.encoding import (
     UNKNOWN_MAPPING_QUALITY,
 )
 from diffbio_core.windows.planes import LANES_PER_BLOCK
-from diffbio_core.windows.records import (
-    CIGAR_D,
-    CIGAR_EQ,
-    CIGAR_I,
-    CIGAR_M,
-    CIGAR_N,
-    CIGAR_P,
-    CIGAR_S,
-    CIGAR_X,
-    cigar_operation,
-    little_endian_16,
-    little_endian_32,
-)
 
 _CODES_OF_BYTE = np.stack([np.repeat(CODE_OF_NIBBLE, 16), np.tile(CODE_OF_NIBBLE, 16)], axis=1)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from diffbio_core.candidates.views import WIDTH
 from diffbio_core.windows.encoding import NO_READ
-from diffbio_core.windows.views import WIDTH
 
 
 def random_views(seed: int, candidates: int, rows: int) -> dict[str, np.ndarray]:

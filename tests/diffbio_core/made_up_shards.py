@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffbio_core.windows.candidates import CandidateTable
+from diffbio_core.candidates.discovery import CandidateTable
 from diffbio_core.windows.encoding import BASES
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_core.windows.planes import PlaneBuffers, ShardPlanes

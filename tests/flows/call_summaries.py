@@ -1,7 +1,7 @@
 """A call's summary, as tests of what is made of it take it."""
 
-from diffbio_flows.shard_task import ShardResult
-from diffbio_flows.summary import CallSummary, ShardTotals, VariantCounts, WorkSummary
+from diffbio_flows.reports.summary import CallSummary, ShardTotals, VariantCounts, WorkSummary
+from diffbio_flows.shards.message import ShardResult
 
 RESULTS = [
     ShardResult("chr1.000000", 100, {"reads_used": 5, "candidates": 2}, {"ingest": 0.5}, 300.0),

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from diffbio_io.simulation import SimulatedDataset, simulate_dataset
+from diffbio_io.simulation.dataset import SimulatedDataset, simulate_dataset
 
-COMMAND = [sys.executable, "-m", "diffbio_flows.cli"]
+COMMAND = [sys.executable, "-m", "diffbio_flows.command"]
 
 Diffbio = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -82,7 +82,7 @@ def test_a_file_of_the_same_name_in_the_work_directory_is_neither_used_nor_repla
 def test_processes_that_want_the_index_at_once_all_get_it_and_what_a_killed_one_left_goes(fasta):
     half = fasta.with_name(f".{fasta.name}.faidx")
     hold = (
-        "import pathlib, sys, time; from diffbio_io.locks import locked_folder\n"
+        "import pathlib, sys, time; from diffbio_io.files.locks import locked_folder\n"
         "with locked_folder(pathlib.Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
     )
     killed = subprocess.Popen([sys.executable, "-c", hold, str(half)], stdout=subprocess.PIPE)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from diffbio_core.constants import DEFAULT_TEMPERATURE, NUM_BASES
 from diffbio_core.operators.base import TemperatureConfig, TemperatureOperator, scalar
-from diffbio_core.operators.soft_quality import base_weights
+from diffbio_core.operators.numerics.soft_quality import base_weights
 from diffbio_core.operators.validation import check_fraction, check_positive, check_quality, check_shapes
 from diffbio_core.typing import Batch, Metadata, PyTree
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from diffbio_core.operators.base import OperatorConfig, OperatorModule, initialisation_rngs
 from diffbio_core.operators.dropout import Dropout
-from diffbio_core.operators.short_softmax import short_softmax
+from diffbio_core.operators.numerics.short_softmax import short_softmax
 from diffbio_core.operators.validation import check_fraction, check_positive, check_shapes
 from diffbio_core.typing import Metadata, PyTree
 

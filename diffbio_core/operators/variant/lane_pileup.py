@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
 from diffbio_core.constants import NUM_BASES
-from diffbio_core.operators.soft_quality import base_weights
+from diffbio_core.operators.numerics.soft_quality import base_weights
 from diffbio_core.operators.validation import check_shapes
 from diffbio_core.operators.variant.pileup import DifferentiablePileup
 from diffbio_core.typing import Metadata, PyTree
@@ -19,7 +19,7 @@ class LanePileup(DifferentiablePileup):
     """`DifferentiablePileup` on planes: a column's cells lie under one another, so that it is a plain sum.
 
     A sum over an axis has a fixed order on every device, which a GPU's scatter has not. Bases count as in
-    `diffbio_core.windows.reads`: N a quarter for each, a deleted base in the total only.
+    `diffbio_core.reads.arrays`: N a quarter for each, a deleted base in the total only.
     """
 
     def apply(

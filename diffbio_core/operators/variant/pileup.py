@@ -10,9 +10,9 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from diffbio_core.operators.base import TemperatureConfig, TemperatureOperator
-from diffbio_core.operators.short_softmax import short_softmax
+from diffbio_core.operators.numerics.columns import sum_bases, sum_columns
+from diffbio_core.operators.numerics.short_softmax import short_softmax
 from diffbio_core.operators.validation import check_positions, check_positive, check_quality, check_shapes
-from diffbio_core.operators.variant.columns import sum_bases, sum_columns
 from diffbio_core.typing import Metadata, PyTree
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from diffbio_core.operators.variant.columns import sum_columns
+from diffbio_core.operators.numerics.columns import sum_columns
 from diffbio_core.typing import PADDED_POSITION
 
 IMAGE_CHANNELS = ("A", "C", "G", "T", "quality", "strand")

@@ -7,12 +7,12 @@ from flax import nnx
 
 from diffbio_core.calling import call_stage
 from diffbio_core.calling.call_stage import CallStage
-from diffbio_core.operators.variant.allele_classifier import AlleleClassifierConfig
+from diffbio_core.candidates.views import ROW_BUCKETS, candidate_depth, cut_views
+from diffbio_core.operators.allele.classifier import AlleleClassifierConfig
 from diffbio_core.pipelines.allele_calling import AlleleCallingConfig, AlleleCallingPipeline
 from diffbio_core.windows.encoding import CODE_MASK, NO_READ
 from diffbio_core.windows.grid import WindowGrid
-from diffbio_core.windows.views import ROW_BUCKETS, candidate_depth, cut_views
-from diffbio_io.alignments import AlignmentReader
+from diffbio_io.alignments.reader import AlignmentReader
 from tests.alignments import Sam, pack, write_bam
 from tests.diffbio_core.made_up_shards import shard_with
 from tests.random_reads import random_reads, random_reference

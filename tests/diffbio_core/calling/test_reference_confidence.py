@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from diffbio_core.calling.reference_confidence import reference_blocks, with_unseen_allele
 from diffbio_core.calling.sites import CalledSite
-from diffbio_core.windows.candidates import CandidateTable
+from diffbio_core.candidates.discovery import CandidateTable
 from diffbio_core.windows.encoding import N_BASE, PLANES, REVERSE_STRAND
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_core.windows.planes import LANES_PER_BLOCK, ShardPlanes

@@ -8,12 +8,12 @@ import pytest
 from flax import nnx
 from safetensors.numpy import load_file, save_file
 
+from diffbio_core.candidates.views import FLANK
 from diffbio_core.models import FEATURES, ModelError, default_model_path, load_card, load_model, save_model
-from diffbio_core.operators.variant.allele_classifier import AlleleClassifierConfig
-from diffbio_core.operators.variant.allele_pileup import PILEUP_CHANNELS, SUMMARY_CHANNELS
+from diffbio_core.operators.allele.classifier import AlleleClassifierConfig
+from diffbio_core.operators.allele.pileup import PILEUP_CHANNELS, SUMMARY_CHANNELS
 from diffbio_core.pipelines import create_variant_calling_pipeline
 from diffbio_core.pipelines.allele_calling import AlleleCallingConfig, AlleleCallingPipeline
-from diffbio_core.windows.views import FLANK
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from diffbio_core.operators.variant.allele_classifier import AlleleClassifierConfig
-from diffbio_core.operators.variant.window_quality_filter import WindowQualityFilterConfig
+from diffbio_core.operators.allele.classifier import AlleleClassifierConfig
+from diffbio_core.operators.allele.quality_filter import WindowQualityFilterConfig
 from diffbio_core.pipelines.allele_calling import AlleleCallingConfig, AlleleCallingPipeline, join_ensembles
 from tests.diffbio_core.candidate_views import random_views
 

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from diffbio_core.operators.variant.allele_classifier import AlleleClassifierConfig
+from diffbio_core.candidates.view_encoding import FLANK
+from diffbio_core.operators.allele.classifier import AlleleClassifierConfig
 from diffbio_core.pipelines.allele_calling import AlleleCallingConfig
 from diffbio_core.training.allele_training import AlleleTrainingConfig, train_alleles
-from diffbio_core.windows.view_encoding import FLANK
 from tests.diffbio_core.candidate_views import random_views
 
 PIPELINE = AlleleCallingConfig(classifier=AlleleClassifierConfig(members=2, channels=8, kernels=(3, 3), hidden=16))

@@ -3,9 +3,9 @@
 import jax
 import numpy as np
 
+from diffbio_core.candidates.views import DIFFERS, FLANK, SUPPORTS
 from diffbio_core.training.augmentation import AugmentationConfig, augment_view
 from diffbio_core.windows.encoding import NO_READ
-from diffbio_core.windows.views import DIFFERS, FLANK, SUPPORTS
 from tests.diffbio_core.candidate_views import random_views
 
 NONE = {"thinned": 0.0, "shifted": 0.0, "binned": 0.0, "second_allele": 0.0}

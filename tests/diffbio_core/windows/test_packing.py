@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from diffbio_core.reads.records import SET_ASIDE
+from diffbio_core.reads.thinning import IntervalReads
 from diffbio_core.windows.encoding import (
     CODE_MASK,
     NO_READ,
@@ -16,9 +18,7 @@ from diffbio_core.windows.encoding import (
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_core.windows.packing import pack_shard
 from diffbio_core.windows.planes import MAX_LANES
-from diffbio_core.windows.records import SET_ASIDE
-from diffbio_core.windows.thinning import IntervalReads
-from diffbio_io.alignments import AlignmentReader
+from diffbio_io.alignments.reader import AlignmentReader
 from tests.alignments import Sam, all_core_cells, core_cells, pack, pileup_cells, write_bam
 from tests.random_reads import random_reads, random_reference
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffbio_core.windows.candidates import MIN_BASE_QUALITY, MIN_MAPPING_QUALITY, IndelEvents
+from diffbio_core.candidates.discovery import MIN_BASE_QUALITY, MIN_MAPPING_QUALITY, IndelEvents
 from diffbio_core.windows.encoding import (
     CODE_MASK,
     CODE_OF_ASCII,
@@ -21,7 +21,7 @@ from diffbio_core.windows.grid import WindowGrid
 from diffbio_core.windows.packing import shard_interval
 from diffbio_core.windows.planes import LANES_PER_BLOCK, PlaneBuffers
 from diffbio_core.windows.projection import Planes, Tally, project_reads
-from diffbio_io.alignments import AlignmentReader
+from diffbio_io.alignments.reader import AlignmentReader
 from tests.alignments import Sam, shard_codes, write_bam
 from tests.random_reads import random_reads, random_reference
 

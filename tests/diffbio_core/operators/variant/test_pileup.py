@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffbio_core.operators.soft_quality import base_weights
+from diffbio_core.operators.numerics.columns import sum_bases
+from diffbio_core.operators.numerics.soft_quality import base_weights
 from diffbio_core.operators.variant import DifferentiablePileup, PileupConfig
-from diffbio_core.operators.variant.columns import sum_bases
 from diffbio_core.operators.variant.read_image import assign_lanes, sum_lanes
 from diffbio_core.typing import PADDED_POSITION
 from tests.diffbio_core.read_samples import largest_difference, read_sample

@@ -1,0 +1,348 @@
+"""Candidate views: the reads over one candidate allele, cut from the planes to a fixed width.
+
+A view is all that the classifier sees of a candidate. Its rows are the reads that cover the candidate's column, and of
+each the columns nearby that belong to the same alignment without a gap; so what it holds does not depend on how reads
+were packed into lanes, on the window's length or on the halo.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numba
+import numpy as np
+from jaxtyping import Int8, Int32, UInt8
+
+from diffbio_core.candidates.view_encoding import (
+    DELETION_AFTER,
+    DIFFERS,
+    FLANK,
+    INSERTION_AFTER,
+    SUPPORTS,
+    UNINFORMATIVE,
+    WIDTH,
+)
+from diffbio_core.windows.encoding import CODE_MASK, DELETED, N_BASE, NO_READ, READ_START, REVERSE_STRAND
+from diffbio_core.windows.grid import MIN_HALO
+from diffbio_core.windows.planes import LANES_PER_BLOCK, ShardPlanes
+
+ROW_BUCKETS = (32, 64, 128, 256)
+"""Rows that a batch of views may have; the smallest that holds the deepest candidate is taken."""
+
+NEIGHBOURHOOD = 32
+"""Columns to each side within which other candidates are counted."""
+
+NEIGHBOUR_BLOCK = 1024
+"""Candidates of different blocks of this many positions of a contig are no neighbours, so that no shard's end shows."""
+
+REALIGNED = 48
+"""Columns to each side of an indel over which a read without it is held against reference and allele."""
+
+REALIGNED_GAIN = 20
+"""Phred by which a read must fit the allele better than the reference to count as showing it."""
+
+
+@dataclass
+class CandidateViews:
+    """Views of a run of candidates, all with the same number of rows.
+
+    Attributes:
+        symbol: Base code and bits (``diffbio_core.candidates.view_encoding``).
+        base_quality: Phred.
+        mapping_quality: Phred, of the row's read.
+        group: Role and strand of the row; 0 where there is no read.
+        reference: Base codes of the reference around the candidate's column.
+        allele: Base codes of the same columns where the allele stands in place of the reference.
+        length: 0 for a changed base, +inserted or -deleted bases else.
+        tract: Columns by which the indel could be shifted right without a change of sequence; 0 for a changed base.
+        crowd: Other candidates within ``NEIGHBOURHOOD`` columns.
+        rival: Most reads that show one indel among them.
+    """
+
+    symbol: UInt8[np.ndarray, "candidates rows width"]
+    base_quality: UInt8[np.ndarray, "candidates rows width"]
+    mapping_quality: UInt8[np.ndarray, "candidates rows"]
+    group: UInt8[np.ndarray, "candidates rows"]
+    reference: UInt8[np.ndarray, "candidates width"]
+    allele: UInt8[np.ndarray, "candidates width"]
+    length: Int32[np.ndarray, "candidates"]
+    tract: Int32[np.ndarray, "candidates"]
+    crowd: Int32[np.ndarray, "candidates"]
+    rival: Int32[np.ndarray, "candidates"]
+
+    def __len__(self) -> int:
+        return self.length.size
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays by name, as the call stage takes them."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def roles(self) -> Int8[np.ndarray, "candidates rows"]:
+        """What each read says of the allele, as in `view_encoding`; -1 where there is no read."""
+        return (self.group.astype(np.int8) - 1) >> 1
+
+    @classmethod
+    def empty(cls, candidates: int, rows: int) -> CandidateViews:
+        """Views without any read."""
+        return cls(
+            np.full((candidates, rows, WIDTH), NO_READ, np.uint8),
+            np.zeros((candidates, rows, WIDTH), np.uint8),
+            np.zeros((candidates, rows), np.uint8),
+            np.zeros((candidates, rows), np.uint8),
+            np.full((candidates, WIDTH), N_BASE, np.uint8),
+            np.full((candidates, WIDTH), N_BASE, np.uint8),
+            *(np.zeros(candidates, np.int32) for _ in range(4)),
+        )
+
+
+def candidate_depth(planes: ShardPlanes) -> Int32[np.ndarray, "candidates"]:
+    """Reads that cover each candidate's column."""
+    table = planes.candidates
+    return _depth(planes.base, table.window, table.column)
+
+
+def cut_views(
+    planes: ShardPlanes, which: Int32[np.ndarray, "chosen"], rows: int, candidates: int | None = None
+) -> CandidateViews:
+    """Views of some candidates of a shard.
+
+    Args:
+        planes: The shard.
+        which: Indices into its candidates.
+        rows: Rows of each view; reads past them are left out, so it must reach the deepest candidate.
+        candidates: Length of the result, the end of it without reads; that of ``which`` if not given.
+    """
+    views = CandidateViews.empty(which.size if candidates is None else candidates, rows)
+    table = planes.candidates
+    _cut(
+        planes.base,
+        planes.base_quality,
+        planes.mapping_quality,
+        planes.indel,
+        planes.reference,
+        planes.grid.reference_length,
+        planes.shard.first_window * planes.grid.reference_length - planes.grid.halo,
+        which,
+        table.window,
+        table.column,
+        table.length,
+        table.code,
+        table.support_start,
+        table.sequence_start,
+        table.support_lane,
+        table.sequence,
+        *views.arrays().values(),
+    )
+    return views
+
+
+@numba.njit(cache=True)
+def _depth(base, window, column):
+    depth = np.zeros(window.size, np.int32)
+    for candidate in range(window.size):
+        for block in range(base.shape[0]):
+            for row in range(LANES_PER_BLOCK):
+                if base[block, window[candidate], row, column[candidate]] & CODE_MASK != NO_READ:
+                    depth[candidate] += 1
+    return depth
+
+
+@numba.njit(cache=True)
+def _cut(
+    base,
+    base_quality,
+    mapping_quality,
+    indel,
+    reference,
+    reference_length,
+    first,
+    which,
+    window,
+    column,
+    length,
+    code,
+    support_start,
+    sequence_start,
+    support_lane,
+    sequence,
+    view_symbol,
+    view_quality,
+    view_mapping,
+    view_group,
+    view_reference,
+    view_allele,
+    view_length,
+    view_tract,
+    view_crowd,
+    view_rival,
+):
+    lanes = base.shape[0] * LANES_PER_BLOCK
+    supports = np.zeros(lanes, np.bool_)
+    for view in range(which.size):
+        candidate = which[view]
+        center = np.int64(column[candidate])
+        bases = reference[window[candidate]]
+        change = np.int64(length[candidate])
+        inserted = sequence[sequence_start[candidate] : sequence_start[candidate + 1]]
+        view_length[view] = change
+        _spell(bases, center, change, code[candidate], inserted, view_reference[view], view_allele[view])
+        tract = _tract(bases, center, change, inserted)
+        view_tract[view] = tract
+        view_crowd[view], view_rival[view] = _neighbours(
+            candidate, reference_length, first, window, column, length, support_start
+        )
+        supports[:] = False
+        for entry in range(support_start[candidate], support_start[candidate + 1]):
+            supports[support_lane[entry]] = True
+        row = 0
+        for lane in range(lanes):
+            block = lane // LANES_PER_BLOCK
+            cells = base[block, window[candidate], lane % LANES_PER_BLOCK]
+            middle = cells[center]
+            if middle & CODE_MASK == NO_READ:
+                continue
+            if row == view_group.shape[1]:
+                break
+            qualities = base_quality[block, window[candidate], lane % LANES_PER_BLOCK]
+            indels = indel[block, window[candidate], lane % LANES_PER_BLOCK]
+            low = center
+            while low > center - FLANK and not cells[low] & READ_START and cells[low - 1] & CODE_MASK != NO_READ:
+                low -= 1
+            high = center + 1
+            while high <= center + FLANK and cells[high] & CODE_MASK != NO_READ and not cells[high] & READ_START:
+                high += 1
+            for here in range(low, high):
+                symbol = cells[here] & np.uint8(CODE_MASK)
+                if indels[here] > 0:
+                    symbol |= np.uint8(INSERTION_AFTER)
+                elif indels[here] < 0:
+                    symbol |= np.uint8(DELETION_AFTER)
+                view_symbol[view, row, here - center + FLANK] = symbol
+                view_quality[view, row, here - center + FLANK] = qualities[here]
+            view_mapping[view, row] = mapping_quality[block, window[candidate], lane % LANES_PER_BLOCK, center]
+            if change == 0:
+                role = SUPPORTS if middle & CODE_MASK == code[candidate] else DIFFERS
+            elif supports[lane]:
+                role = SUPPORTS
+            else:
+                role = _role(cells, qualities, indels, bases, center, change, inserted, center + tract + abs(change))
+            view_group[view, row] = 1 + 2 * role + (1 if middle & REVERSE_STRAND else 0)
+            row += 1
+
+
+@numba.njit(cache=True)
+def _neighbours(candidate, reference_length, first, window, column, length, support_start):
+    """Number of other candidates nearby, and the most reads that show one indel among them."""
+    crowd = 0
+    rival = 0
+    here = first + window[candidate] * reference_length + column[candidate]
+    for step in (-1, 1):
+        other = candidate + step
+        while 0 <= other < window.size:
+            there = first + window[other] * reference_length + column[other]
+            if abs(there - here) > NEIGHBOURHOOD or there // NEIGHBOUR_BLOCK != here // NEIGHBOUR_BLOCK:
+                break
+            crowd += 1
+            if length[other] != 0:
+                rival = max(rival, support_start[other + 1] - support_start[other])
+            other += step
+    return crowd, rival
+
+
+@numba.njit(cache=True)
+def _role(cells, qualities, indels, bases, center, change, inserted, last):
+    """Role of a read that was aligned without the indel, by which sequence its bases fit better.
+
+    Aligners write an indel near a read's end as mismatches, since those cost less than a gap. So the read is held
+    against the reference, and against the allele with either its left or its right part in place; a read that does not
+    leave the repeat that the indel can be shifted in fits both alike.
+    """
+    # Past an indel of its own the read's bases are in other places, so it is looked at up to there; one where the
+    # candidate lies is another allele.
+    low = center
+    while (
+        low > center - REALIGNED
+        and not cells[low] & READ_START
+        and cells[low - 1] & CODE_MASK < DELETED
+        and indels[low - 1] == 0
+    ):
+        low -= 1
+    high = center + 1
+    limit = min(last + REALIGNED, center + MIN_HALO)
+    while indels[high - 1] == 0 and high < limit and cells[high] & CODE_MASK < DELETED and not cells[high] & READ_START:
+        high += 1
+    if indels[high - 1] != 0 and high - 1 <= last:
+        return DIFFERS
+    as_reference = np.int64(0)
+    left_in_place = np.int64(0)
+    right_in_place = np.int64(0)
+    for here in range(low, high):
+        code = cells[here] & CODE_MASK
+        if code == N_BASE:
+            continue
+        cost = np.int64(qualities[here])
+        if code != bases[here]:
+            as_reference += cost
+        beyond = here - center
+        # The allele with its left part where the reference has it: bases move right of the candidate's column.
+        if beyond <= 0:
+            expected = bases[here]
+        elif beyond <= change:
+            expected = inserted[beyond - 1]
+        else:
+            expected = bases[here - change] if beyond - change < MIN_HALO else np.uint8(N_BASE)
+        if expected != code and expected != N_BASE:
+            left_in_place += cost
+        # And with its right part there: bases move left of the last column that the indel replaces.
+        if beyond > max(-change, 0):
+            expected = bases[here]
+        elif change > 0 and beyond > -change:
+            expected = inserted[beyond + change - 1]
+        else:
+            expected = bases[here + change] if beyond + change >= -MIN_HALO else np.uint8(N_BASE)
+        if expected != code and expected != N_BASE:
+            right_in_place += cost
+    as_allele = min(left_in_place, right_in_place)
+    if as_allele + REALIGNED_GAIN <= as_reference:
+        return SUPPORTS
+    return DIFFERS if as_reference < as_allele else UNINFORMATIVE
+
+
+@numba.njit(cache=True)
+def _spell(bases, center, change, code, inserted, view_reference, view_allele):
+    """Reference and allele around the candidate; N from MIN_HALO to the right on, which some windows may not hold."""
+    limit = center + MIN_HALO
+    for place in range(WIDTH):
+        here = center - FLANK + place
+        view_reference[place] = bases[here]
+        if here <= center:
+            view_allele[place] = code if change == 0 and here == center else bases[here]
+            continue
+        source = here
+        if change > 0:
+            if here - center <= change:
+                view_allele[place] = inserted[here - center - 1]
+                continue
+            source = here - change
+        elif change < 0:
+            source = here - change
+        view_allele[place] = bases[source] if source < limit else N_BASE
+
+
+@numba.njit(cache=True)
+def _tract(bases, center, change, inserted):
+    """Columns by which an indel can be shifted right, seen no further than MIN_HALO past the candidate."""
+    tract = 0
+    if change < 0:
+        while (
+            center + 1 + tract - change < center + MIN_HALO
+            and bases[center + 1 + tract] == bases[center + 1 + tract - change]
+        ):
+            tract += 1
+    elif change > 0:
+        # Past one copy, a shifted insertion repeats what lay before it.
+        while center + 1 + tract < center + MIN_HALO and bases[center + 1 + tract] == (
+            inserted[tract] if tract < change else bases[center + 1 + tract - change]
+        ):
+            tract += 1
+    return tract

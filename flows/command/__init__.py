@@ -1,0 +1,1 @@
+"""The ``diffbio`` command: a file per subcommand, shared options, exit status, interrupts, console."""

@@ -1,0 +1,47 @@
+"""``diffbio call``: reads to VCF."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from diffbio_flows.command.options import FILE, cluster_options, input_options, json_option, show, window_length_option
+
+
+@click.command()
+@input_options
+@click.option("--output", type=FILE, required=True, metavar="VCF.GZ", help="VCF to write.")
+@click.option("--gvcf", type=FILE, metavar="G.VCF.GZ", help="gVCF to write too.")
+@click.option("--model", type=FILE, metavar="DIR", help="Model directory; the shipped model if not given.")
+@click.option("--haploid-contigs", metavar="C,...", default="", help="Contigs with one copy, such as chrX,chrY.")
+@click.option("--work-dir", type=FILE, help="Folder for the run's state; OUTPUT.work if not given.")
+@click.option(
+    "--keep-windows", type=bool, default=True, metavar="yes|no", help="Keep the window store; yes if not given."
+)
+@window_length_option
+@cluster_options
+@click.option("--prefect", is_flag=True, help="Run as a Prefect flow.")
+@click.option("--force", is_flag=True, help="Overwrite the output.")
+@json_option
+def call(*, prefect: bool, as_json: bool, haploid_contigs: str, **fields: Any) -> None:
+    """Call the variants of one sample.
+
+    A run that was interrupted goes on where it stood when the same command is given again.
+    """
+    from diffbio_flows.command.console import open_progress
+    from diffbio_flows.reports.tables import as_text, tables
+    from diffbio_flows.runs.parameters import CallParameters
+
+    contigs = tuple(name.strip() for name in haploid_contigs.split(",") if name.strip())
+    parameters = CallParameters(haploid_contigs=contigs, **fields)
+    if prefect:
+        from diffbio_flows.prefect_flows.terminal import call_in_prefect
+
+        summary = call_in_prefect(parameters)
+    else:
+        from diffbio_flows.runs.call import call_variants
+
+        with open_progress() as progress:
+            summary = call_variants(parameters, progress=progress)
+    show(summary.to_json(), as_text(tables(summary)), as_json)

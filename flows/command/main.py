@@ -1,0 +1,32 @@
+"""The ``diffbio`` command. Each subcommand imports what it needs, so that help and usage errors come at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from diffbio_core import __version__
+from diffbio_flows.command.call import call
+from diffbio_flows.command.evaluate import evaluate
+from diffbio_flows.command.ingest import ingest
+from diffbio_flows.command.model import model
+from diffbio_flows.command.simulate import simulate
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command and ends the process with 0 (done), 1 (failed while running) or 2 (bad usage or bad input)."""
+    from diffbio_flows.command.exit_status import exit_status
+
+    sys.exit(exit_status(lambda: diffbio.main(arguments, prog_name="diffbio", standalone_mode=False)))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="diffbio")
+def diffbio() -> None:
+    """Germline small variants from aligned reads, by a caller whose every stage is differentiable."""
+
+
+for command in (call, ingest, evaluate, simulate, model):
+    diffbio.add_command(command)

@@ -1,0 +1,173 @@
+"""How far a run is: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self
+
+from diffbio_flows.shards.message import ShardResult
+
+
+class Progress(Protocol):
+    """Told what a run does; every method returns quickly."""
+
+    def stage(self, name: str) -> None:
+        """A stage begins."""
+        ...
+
+    def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int) -> None:
+        """The shards are known, and how many of them an earlier run has finished."""
+        ...
+
+    def advanced(self, result: ShardResult) -> None:
+        """A shard was finished."""
+        ...
+
+
+class Silence:
+    """A `Progress` that says nothing."""
+
+    def stage(self, name: str) -> None:
+        """See `Progress`."""
+
+    def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int) -> None:
+        """See `Progress`."""
+
+    def advanced(self, result: ShardResult) -> None:
+        """See `Progress`."""
+
+
+class Pace:
+    """Counts of finished work, and what they say about speed and the time left.
+
+    Args:
+        clock: Seconds that only ever grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._start = clock()
+        self.shards = self.done = self.bp = self.done_bp = self._found_bp = 0
+
+    def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int) -> None:
+        """See `Progress`."""
+        self.shards, self.bp = shards, bp
+        self.done, self.done_bp, self._found_bp = finished_shards, finished_bp, finished_bp
+        self._start = self._clock()
+
+    def advanced(self, result: ShardResult) -> None:
+        """See `Progress`."""
+        self.done += 1
+        self.done_bp += result.core_bp
+
+    @property
+    def megabases_per_second(self) -> float:
+        """Speed of this run's own work."""
+        seconds = self._clock() - self._start
+        return (self.done_bp - self._found_bp) / 1e6 / seconds if seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time that the rest takes at this speed; None before anything is known."""
+        speed = self.megabases_per_second
+        return (self.bp - self.done_bp) / 1e6 / speed if speed > 0 else None
+
+    def __str__(self) -> str:
+        left = self.seconds_left
+        rest = "" if left is None or self.done == self.shards else f", {duration(left)} left"
+        return f"{self.done:,}/{self.shards:,} shards, {self.megabases_per_second:.2f} Mb/s{rest}"
+
+
+class PlainProgress:
+    """Lines for logs: one per stage, and one per ``every`` seconds while shards are worked on."""
+
+    def __init__(self, say: Callable[[str], None], every: float = 10.0, clock: Callable[[], float] = time.monotonic):
+        self._say, self._every, self._clock = say, every, clock
+        self._pace = Pace(clock)
+        self._told = clock()
+
+    def stage(self, name: str) -> None:
+        """See `Progress`."""
+        self._say(name)
+
+    def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int) -> None:
+        """See `Progress`."""
+        self._pace.planned(shards, bp, finished_shards, finished_bp)
+        self._say(planned_line(shards, bp, finished_shards))
+
+    def advanced(self, result: ShardResult) -> None:
+        """See `Progress`."""
+        self._pace.advanced(result)
+        now = self._clock()
+        if self._pace.done == self._pace.shards or now - self._told >= self._every:
+            self._told = now
+            self._say(str(self._pace))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+class BarProgress:
+    """A bar that redraws itself on a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, SpinnerColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        self._pace = Pace()
+        self._bar = Bar(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[pace]}"),
+            console=Console(file=sys.stderr),
+        )
+        self._task = self._bar.add_task("starting", total=None, pace="")
+
+    def stage(self, name: str) -> None:
+        """See `Progress`."""
+        self._bar.update(self._task, description=name)
+
+    def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int) -> None:
+        """See `Progress`."""
+        self._pace.planned(shards, bp, finished_shards, finished_bp)
+        if finished_shards:
+            self._bar.print(planned_line(shards, bp, finished_shards))
+        self._bar.update(self._task, total=shards, completed=finished_shards, pace=f"{finished_shards}/{shards} shards")
+
+    def advanced(self, result: ShardResult) -> None:
+        """See `Progress`."""
+        self._pace.advanced(result)
+        self._bar.update(self._task, completed=self._pace.done, pace=str(self._pace))
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+
+def planned_line(shards: int, bp: int, finished_shards: int) -> str:
+    """What is to be done, and what an earlier run has done of it."""
+    plan = f"{shards:,} shard{'s' * (shards != 1)}, {bp / 1e6:,.2f} Mb"
+    return f"{plan}; {finished_shards:,} finished before, going on with the rest" if finished_shards else plan
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 42 s, 3 min 5 s, 2 h 4 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

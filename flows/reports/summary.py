@@ -1,0 +1,162 @@
+"""What a call run did: variants by type, reads used and set aside, time and memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from diffbio_flows.shards.message import ShardResult
+
+_PURINES = frozenset("AG")
+
+
+@dataclass(frozen=True)
+class VariantCounts:
+    """Counts over called records of one sample.
+
+    Attributes:
+        records: VCF records.
+        passed: Records with FILTER ``PASS``.
+        snps: Alternative alleles that replace one base.
+        insertions: Alternative alleles longer than the reference's.
+        deletions: Alternative alleles shorter than the reference's.
+        others: Alternative alleles that replace several bases.
+        multiallelic: Records with more than one alternative allele.
+        transitions: SNPs between two purines or two pyrimidines.
+        transversions: All other SNPs.
+        heterozygous: Genotypes with two different alleles.
+        homozygous: Genotypes with only one alternative allele, haploid ones included.
+    """
+
+    records: int = 0
+    passed: int = 0
+    snps: int = 0
+    insertions: int = 0
+    deletions: int = 0
+    others: int = 0
+    multiallelic: int = 0
+    transitions: int = 0
+    transversions: int = 0
+    heterozygous: int = 0
+    homozygous: int = 0
+
+    @property
+    def ti_tv(self) -> float | None:
+        """Transitions per transversion: about 2.0 to 2.1 over a human genome, 0.5 for random errors."""
+        return self.transitions / self.transversions if self.transversions else None
+
+    @property
+    def het_hom(self) -> float | None:
+        """Heterozygous calls per homozygous one: about 1.5 to 2 for a human."""
+        return self.heterozygous / self.homozygous if self.homozygous else None
+
+
+def count_variants(lines: Iterable[str]) -> VariantCounts:
+    """Counts the records of a single-sample VCF's lines; header lines are passed over, and so are 0/0 genotypes."""
+    counts: Counter[str] = Counter()
+    for line in lines:
+        if line.startswith("#"):
+            continue
+        columns = line.rstrip("\n").split("\t", 10)
+        reference, alternatives = columns[3], columns[4].split(",")
+        alleles = set(columns[9].split(":", 1)[0].replace("|", "/").split("/"))
+        if not alleles - {"0", "."}:
+            continue
+        counts["records"] += 1
+        counts["passed"] += columns[6] == "PASS"
+        counts["multiallelic"] += len(alternatives) > 1
+        counts["heterozygous" if len(alleles) > 1 else "homozygous"] += 1
+        for alternative in alternatives:
+            kind = _kind(reference, alternative)
+            counts[kind] += 1
+            if kind == "snps":
+                same_ring = (reference in _PURINES) == (alternative in _PURINES)
+                counts["transitions" if same_ring else "transversions"] += 1
+    return VariantCounts(**counts)
+
+
+def _kind(reference: str, alternative: str) -> str:
+    if len(alternative) == len(reference):
+        return "snps" if len(reference) == 1 else "others"
+    return "insertions" if len(alternative) > len(reference) else "deletions"
+
+
+@dataclass(frozen=True)
+class ShardTotals:
+    """Sums over finished shards.
+
+    Attributes:
+        shards: Number of them.
+        core_bp: Reference positions processed (bp).
+        counters: Counts by name.
+        seconds: Time by stage, added over workers.
+        peak_memory_mb: Highest resident memory of any worker (MB).
+    """
+
+    shards: int = 0
+    core_bp: int = 0
+    counters: Mapping[str, int] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    peak_memory_mb: float = 0.0
+
+    @classmethod
+    def of(cls, results: Iterable[ShardResult]) -> ShardTotals:
+        """Adds up results, which may come lazily."""
+        shards, core_bp, peak = 0, 0, 0.0
+        counters: Counter[str] = Counter()
+        seconds: Counter[str] = Counter()
+        for result in results:
+            shards, core_bp, peak = shards + 1, core_bp + result.core_bp, max(peak, result.peak_memory_mb)
+            counters.update(result.counters)
+            for stage, time in result.seconds.items():
+                seconds[stage] += time  # type: ignore[assignment]
+        return cls(shards, core_bp, dict(counters), dict(seconds), peak)
+
+
+@dataclass(frozen=True)
+class WorkSummary:
+    """What a run over shards took.
+
+    Attributes:
+        totals: Sums over shards, including those of an earlier, interrupted run.
+        resumed_shards: Shards that an earlier run had finished.
+        workers: Worker processes.
+        wall_seconds: Time of this run by stage.
+        peak_memory_mb: Highest resident memory of the process that led the run (MB).
+    """
+
+    totals: ShardTotals
+    resumed_shards: int
+    workers: int
+    wall_seconds: Mapping[str, float]
+    peak_memory_mb: float
+
+
+@dataclass(frozen=True)
+class CallSummary:
+    """The outcome of a call run.
+
+    Attributes:
+        output: The VCF.
+        gvcf: The gVCF, where one was asked for.
+        store: The window store, where it was kept.
+        report: This summary for people.
+        sample: Name in the VCF.
+        variants: What was called.
+        work: What it took.
+    """
+
+    output: str
+    gvcf: str | None
+    store: str | None
+    report: str
+    sample: str
+    variants: VariantCounts
+    work: WorkSummary
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain types only."""
+        ratios = {"ti_tv": self.variants.ti_tv, "het_hom": self.variants.het_hom}
+        return asdict(self) | {"variants": asdict(self.variants) | ratios}

@@ -1,0 +1,141 @@
+"""A run's summary as tables: text for the terminal and logs, HTML for a browser, Markdown for Prefect's page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+from diffbio_flows.reports.progress import duration
+from diffbio_flows.reports.summary import CallSummary, WorkSummary
+
+Table = tuple[str, list[tuple[str, str]]]
+
+READS_PREFIX = "reads_"
+
+
+def tables(summary: CallSummary) -> list[Table]:
+    """Titles, each with rows of a label and a value."""
+    variants = summary.variants
+    return [
+        (
+            "Variants",
+            [
+                ("records", f"{variants.records:,} ({variants.passed:,} PASS)"),
+                ("SNPs", f"{variants.snps:,}"),
+                ("insertions", f"{variants.insertions:,}"),
+                ("deletions", f"{variants.deletions:,}"),
+                *([("other alleles", f"{variants.others:,}")] if variants.others else []),
+                ("multi-allelic records", f"{variants.multiallelic:,}"),
+                ("Ti/Tv", _ratio(variants.ti_tv)),
+                ("het/hom", _ratio(variants.het_hom)),
+            ],
+        ),
+        *work_tables(summary.work),
+        ("Files", _files(summary)),
+    ]
+
+
+def work_tables(work: WorkSummary) -> list[Table]:
+    """The tables that every run over shards has."""
+    totals = work.totals
+    reads = {name: count for name, count in totals.counters.items() if name.startswith(READS_PREFIX) and count}
+    others = {name: count for name, count in totals.counters.items() if not name.startswith(READS_PREFIX)}
+    wall = sum(work.wall_seconds.values())
+    return [
+        # A read is counted in the shard that it starts in, so those that start before a region are not.
+        ("Reads", [(_words(name.removeprefix(READS_PREFIX)), f"{count:,}") for name, count in reads.items()]),
+        (
+            "Work",
+            [
+                ("genome", f"{totals.core_bp / 1e6:,.3f} Mb in {totals.shards:,} shards"),
+                *([("finished by an earlier run", f"{work.resumed_shards:,} shards")] if work.resumed_shards else []),
+                *((_words(name), f"{count:,}") for name, count in others.items()),
+            ],
+        ),
+        (
+            "Time and memory",
+            [
+                *((f"workers: {_words(stage)}", f"{seconds:,.2f} s") for stage, seconds in totals.seconds.items()),
+                *((f"run: {_words(stage)}", f"{seconds:,.2f} s") for stage, seconds in work.wall_seconds.items()),
+                ("run: whole", f"{duration(wall)} with {work.workers} worker{'s' * (work.workers != 1)}"),
+                ("peak memory of a worker", f"{totals.peak_memory_mb:,.0f} MB"),
+                ("peak memory of this process", f"{work.peak_memory_mb:,.0f} MB"),
+            ],
+        ),
+    ]
+
+
+def as_text(parts: Iterable[Table]) -> str:
+    """Tables in aligned columns."""
+    return "\n\n".join("\n".join([title, *_aligned(rows)]) for title, rows in parts if rows)
+
+
+def as_markdown(summary: CallSummary) -> str:
+    """A heading and a table per part."""
+    parts = [f"# Calls of {summary.sample}"]
+    for title, rows in tables(summary):
+        if rows:
+            lines = (f"| {_cell(label)} | {_cell(value)} |" for label, value in rows)
+            parts.append("\n".join([f"## {title}", "", "| | |", "|---|---|", *lines]))
+    return "\n\n".join(parts)
+
+
+def as_html(summary: CallSummary) -> str:
+    """One file that needs no other."""
+    sections = (
+        f"<h2>{escape(title)}</h2>\n<table>\n"
+        + "\n".join(f"<tr><th>{escape(label)}</th><td>{escape(value)}</td></tr>" for label, value in rows)
+        + "\n</table>"
+        for title, rows in tables(summary)
+        if rows
+    )
+    title = escape(f"Calls of {summary.sample}")
+    return _PAGE.format(title=title, body="\n".join(sections))
+
+
+def _files(summary: CallSummary) -> list[tuple[str, str]]:
+    files = [
+        ("VCF", summary.output),
+        ("gVCF", summary.gvcf),
+        ("window store", summary.store),
+        ("report", summary.report),
+    ]
+    return [(label, path) for label, path in files if path]
+
+
+def _aligned(rows: Iterable[tuple[str, str]]) -> Iterable[str]:
+    rows = list(rows)
+    width = max(len(label) for label, _ in rows)
+    return [f"  {label:<{width}}  {value}" for label, value in rows]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 50rem; padding: 0 1rem; color: #222; }}
+table {{ border-collapse: collapse; }}
+th {{ text-align: left; font-weight: normal; color: #555; padding: 0.15rem 2rem 0.15rem 0; vertical-align: top; }}
+td {{ padding: 0.15rem 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+{body}
+</body>
+</html>
+"""

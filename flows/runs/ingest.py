@@ -1,0 +1,210 @@
+"""An ingest run: reads to a window store, for training, or for calling again without decoding."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
+from typing import Any
+
+from diffbio_cluster import open_executor, peak_memory_mb
+from diffbio_core.problems import InputError, Problem
+from diffbio_core.windows.grid import WindowGrid
+from diffbio_flows.reports.progress import Progress, Silence
+from diffbio_flows.reports.summary import ShardTotals, WorkSummary
+from diffbio_flows.runs.parameters import IngestParameters
+from diffbio_flows.runs.plan import core_intervals, local_workers
+from diffbio_flows.runs.preflight import CallInputs, check_call
+from diffbio_flows.runs.steps import Stopwatch, announce, create_contigs, index_reference, process_shards, writing
+from diffbio_flows.runs.work_directory import file_identity
+from diffbio_flows.shards.message import ShardResult, ShardTask
+from diffbio_flows.shards.worker import warm_up
+from diffbio_io.store.store import StoreError, WindowStore
+
+
+@dataclass(frozen=True)
+class IngestSummary:
+    """The outcome of an ingest run.
+
+    Attributes:
+        store: The window store.
+        sample: Whose reads.
+        work: What it took.
+    """
+
+    store: str
+    sample: str
+    work: WorkSummary
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain types only."""
+        return asdict(self)
+
+
+def ingest_reads(
+    parameters: IngestParameters | None = None, /, *, progress: Progress | None = None, **fields: Any
+) -> IngestSummary:
+    """Fills a window store; a run that was interrupted goes on where it stood, by the store's own markers.
+
+    Args:
+        parameters: What to do; or give its fields as keyword arguments.
+        progress: Told how far the run is.
+        **fields: Fields of `IngestParameters`.
+
+    Raises:
+        InputError: The input cannot be used, the store holds windows of other reads, or another process fills it.
+        TaskFailedError: A shard could not be processed. Finished shards are kept.
+        ClusterLostError: No worker could be started, or none is left. Finished shards are kept.
+    """
+    parameters = IngestParameters(**fields) if parameters is None else parameters
+    progress = progress or Silence()
+    clock = Stopwatch()
+    progress.stage("checking input")
+    with clock("check"):
+        inputs, store = check_ingest(parameters)
+    with ExitStack() as stack:
+        with writing(store.url):
+            stack.enter_context(store.claim())
+        origin = {"reads": file_identity(parameters.reads), "reference": file_identity(parameters.reference)}
+        tasks = list(ingest_tasks(parameters, inputs))
+        waiting, finished = split_by_store(store, tasks, origin, force=parameters.force)
+        progress.stage("starting workers")
+        with clock("start workers"):
+            executor = stack.enter_context(open_executor(parameters.cluster_config()))
+            executor.warm_up(warm_up)
+            lengths = {contig: inputs.contigs[contig] for contig in inputs.intervals}
+            create_contigs(store, lengths, {"sample": inputs.sample})
+            if parameters.local_store is not None:
+                index_reference(parameters.reference, parameters.local_store)
+        with clock("shards"):
+            done = {result.name for result in finished}
+            announce(progress, waiting, [task for task in tasks if task.name in done])
+            results = process_shards(executor, waiting, progress, partial(ingest_to_store, origin=origin))
+        totals = ShardTotals.of([*finished, *results])
+        work = WorkSummary(totals, len(finished), executor.workers, clock.seconds, peak_memory_mb())
+    return IngestSummary(parameters.store, inputs.sample, work)
+
+
+def check_ingest(parameters: IngestParameters) -> tuple[CallInputs, WindowStore]:
+    """The inputs, see `check_call`, and the store to be filled.
+
+    Raises:
+        InputError: With every problem found.
+    """
+    workers, worker_bytes, more = local_workers(parameters)
+    subject, remedy = "--store", "Choose another folder or URL."
+    store = None
+    try:
+        store = WindowStore(parameters.store, parameters.grid)
+        store.check_layout()
+    except (ValueError, OSError, ImportError) as error:
+        more.append(Problem(subject, describe_store_error(error), remedy))
+    inputs = check_call(
+        parameters.reads,
+        parameters.reference,
+        None,
+        regions=parameters.region,
+        bed=parameters.regions,
+        sample=parameters.sample,
+        work_dir=parameters.local_store,
+        workers=workers,
+        worker_bytes=worker_bytes,
+        local=workers > 0,
+        more=more,
+    )
+    if store is None:
+        raise InputError(more)
+    try:
+        store.check_layout(inputs.contigs)
+    except StoreError as error:
+        raise InputError([Problem(subject, str(error), remedy)]) from error
+    return inputs, store
+
+
+def describe_store_error(error: Exception) -> str:
+    """Why a store cannot be opened, in one line; what its file system needs is a package that fsspec names."""
+    return str(error) if isinstance(error, StoreError) else f"cannot be opened: {' '.join(str(error).split())}"
+
+
+def ingest_tasks(parameters: IngestParameters, inputs: CallInputs) -> Iterator[ShardTask]:
+    """A message per shard."""
+    grid = parameters.grid
+    local = parameters.local_store
+    for contig, intervals in inputs.intervals.items():
+        for shard in grid.shards(contig, inputs.contigs[contig], intervals):
+            yield ShardTask(
+                shard=shard,
+                grid=grid,
+                intervals=core_intervals(grid, shard, inputs.contigs[contig], intervals),
+                reads=str(parameters.reads.absolute()),
+                reference=str(parameters.reference.absolute()),
+                sample=inputs.sample,
+                work=str(local.resolve()) if local is not None else ".",
+                store=str(local.resolve()) if local is not None else parameters.store,
+            )
+
+
+def split_by_store(
+    store: WindowStore, tasks: Sequence[ShardTask], origin: Mapping[str, Any], *, force: bool
+) -> tuple[list[ShardTask], list[ShardResult]]:
+    """Shards still to fill, and those that the store holds already.
+
+    Where the store holds other windows of a shard, of the same reads, both are filled, with what lies between: a shard
+    has one marker, and tells of one run of windows.
+
+    Raises:
+        InputError: It holds some that were made of other files, which only ``force`` replaces.
+    """
+    waiting: list[ShardTask] = []
+    finished: list[ShardResult] = []
+    for task in tasks:
+        held = store.grid_marker(task.shard)
+        if held is None:
+            waiting.append(task)
+        elif held["made_of"] != origin:
+            if not force:
+                raise InputError([_other_origin(task, held["made_of"])])
+            waiting.append(task)
+        elif not force and store.marker(task.shard) is not None:
+            finished.append(_result(task, held["read_counts"]))
+        else:
+            first = min(task.shard.first_window, held["first_window"])
+            last = max(task.shard.last_window, held["last_window"])
+            waiting.append(replace(task, shard=replace(task.shard, first_window=first, last_window=last)))
+    return waiting, finished
+
+
+def _other_origin(task: ShardTask, made_of: Mapping[str, Any]) -> Problem:
+    reads = made_of.get("reads", "?")
+    path = reads.get("path") if isinstance(reads, dict) else reads
+    what = f"its shard {task.name} was made of other files, or of an older state of them ({path})"
+    return Problem(f"window store {task.store}", what, "Choose another --store, or replace its windows with --force.")
+
+
+def ingest_to_store(task: ShardTask, origin: Mapping[str, Any]) -> ShardResult:
+    """Decodes one shard into the store; what a worker runs."""
+    from diffbio_flows.shards.process import ingest_shard
+
+    if task.store is None:
+        raise ValueError(f"the task of shard {task.name} names no store")
+    started = time.perf_counter()
+    planes = ingest_shard(task)
+    decoded = time.perf_counter()
+    _store(task.store, task.grid).write(planes, **origin)
+    seconds = {"ingest": decoded - started, "store": time.perf_counter() - decoded}
+    return _result(task, planes.read_counts, seconds, peak_memory_mb())
+
+
+def _result(
+    task: ShardTask, counts: Mapping[str, int], seconds: Mapping[str, float] | None = None, peak: float = 0.0
+) -> ShardResult:
+    counters = {f"reads_{name}": number for name, number in counts.items()} | {"windows": task.shard.num_windows}
+    core_bp = sum(stop - start for start, stop in task.intervals)
+    return ShardResult(task.name, core_bp, counters, seconds or {}, peak)
+
+
+@lru_cache(maxsize=1)
+def _store(url: str, grid: WindowGrid) -> WindowStore:
+    return WindowStore(url, grid)

@@ -1,0 +1,170 @@
+"""What a run will do: its contigs, intervals, sample and shards, worked out before anything is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diffbio_cluster import ClusterConfigError
+from diffbio_core import __version__
+from diffbio_core.models import ModelError, default_model_path, load_card
+from diffbio_core.problems import Problem
+from diffbio_core.windows.grid import Shard, WindowGrid
+from diffbio_flows.runs.parameters import CallParameters, RunParameters
+from diffbio_flows.runs.preflight import check_call, check_new_folder
+from diffbio_flows.runs.work_directory import WorkDirectory, file_identity
+from diffbio_flows.shards.message import ShardTask
+from diffbio_io.regions import Intervals
+
+
+@dataclass(frozen=True)
+class CallPlan:
+    """A call run whose input has been checked.
+
+    Attributes:
+        parameters: As asked for.
+        contigs: Length of every contig of the reference (bp), in its order.
+        intervals: What to call, 0-based half-open, by contig in the same order.
+        sample: Name in the VCF.
+        model: Model directory.
+    """
+
+    parameters: CallParameters
+    contigs: Mapping[str, int]
+    intervals: Mapping[str, Intervals]
+    sample: str
+    model: Path
+
+    @property
+    def work(self) -> WorkDirectory:
+        """Where the run keeps its state."""
+        return WorkDirectory(self.parameters.work_path)
+
+    def shards(self) -> Iterator[Shard]:
+        """Every shard, in the order of the reference."""
+        for contig, intervals in self.intervals.items():
+            yield from self.parameters.grid.shards(contig, self.contigs[contig], intervals)
+
+    def tasks(self) -> Iterator[ShardTask]:
+        """A message per shard."""
+        parameters, work = self.parameters, self.work
+        for shard in self.shards():
+            contig_length, intervals = self.contigs[shard.contig], self.intervals[shard.contig]
+            yield ShardTask(
+                shard=shard,
+                grid=parameters.grid,
+                intervals=core_intervals(parameters.grid, shard, contig_length, intervals),
+                # Not resolved: a link may have its index beside itself alone.
+                reads=str(parameters.reads.absolute()),
+                reference=str(parameters.reference.absolute()),
+                model=str(self.model.resolve()),
+                sample=self.sample,
+                ploidy=1 if shard.contig in parameters.haploid_contigs else 2,
+                work=str(work.path.resolve()),
+                calls=str(work.calls.resolve()),
+                store=str(work.store.resolve()) if parameters.keep_windows else None,
+                gvcf=parameters.gvcf is not None,
+            )
+
+    def identity(self) -> dict[str, Any]:
+        """What makes this run another than one before; what merely says how it is worked off is left out."""
+        return call_identity(self.parameters, self.model)
+
+
+def plan_call(parameters: CallParameters) -> CallPlan:
+    """Checks the input of a call run and works out what it will do; writes nothing.
+
+    Raises:
+        InputError: With every problem found.
+    """
+    model = parameters.model or default_model_path()
+    workers, worker_bytes, more = local_workers(parameters)
+    try:
+        load_card(model)
+    except ModelError as error:
+        more.append(Problem("--model", str(error), "Give the folder of a model that this version can use."))
+    resumes = False
+    try:
+        identity = call_identity(parameters, model)
+    except OSError:
+        pass  # The check below tells which file is missing.
+    else:
+        work = WorkDirectory(parameters.work_path)
+        more += work.problems(identity)
+        resumes = work.is_unfinished and not more
+    checked = check_call(
+        parameters.reads,
+        parameters.reference,
+        parameters.output,
+        gvcf=parameters.gvcf,
+        regions=parameters.region,
+        bed=parameters.regions,
+        sample=parameters.sample,
+        haploid_contigs=parameters.haploid_contigs,
+        work_dir=parameters.work_path,
+        workers=workers,
+        worker_bytes=worker_bytes,
+        local=workers > 0,
+        keep_windows=parameters.keep_windows,
+        # A run that stopped between its output and its report has written that output itself.
+        force=parameters.force or resumes,
+        more=more,
+    )
+    return CallPlan(parameters, checked.contigs, checked.intervals, checked.sample, model)
+
+
+def local_workers(parameters: RunParameters) -> tuple[int, int, list[Problem]]:
+    """Workers that this machine would have to hold, bytes that each may take, and faults of the cluster's fields."""
+    try:
+        config = parameters.cluster_config()
+    except ClusterConfigError as error:
+        return 0, 0, [Problem("cluster", str(error), "Correct --cluster, --scheduler or --workers.")]
+    local = config.local_workers
+    return (
+        local,
+        config.memory_mb * 1_000_000,
+        check_new_folder(Path(config.scratch)) if local and config.scratch else [],
+    )
+
+
+def call_identity(parameters: CallParameters, model: Path) -> dict[str, Any]:
+    """See `CallPlan.identity`.
+
+    Raises:
+        OSError: An input file cannot be looked at.
+    """
+    return {
+        "diffbio": __version__,
+        "reads": file_identity(parameters.reads),
+        "reference": file_identity(parameters.reference),
+        "model": file_identity(model / "parameters.safetensors"),
+        "regions": file_identity(parameters.regions) if parameters.regions else None,
+        "region": list(parameters.region),
+        "output": str(parameters.output.resolve()),
+        "gvcf": str(parameters.gvcf.resolve()) if parameters.gvcf else None,
+        "sample": parameters.sample,
+        "haploid_contigs": list(parameters.haploid_contigs),
+        "window_length": parameters.window_length,
+        "keep_windows": parameters.keep_windows,
+    }
+
+
+def core_intervals(grid: WindowGrid, shard: Shard, contig_length: int, intervals: Intervals) -> Intervals:
+    """What was asked for of a shard's core."""
+    start, stop = grid.core(shard, contig_length)
+    cut = ((max(start, low), min(stop, high)) for low, high in intervals)
+    return tuple((low, high) for low, high in cut if low < high)
+
+
+def bp_per_task(tasks: list[ShardTask]) -> int:
+    """Reference positions asked for in some shards (bp)."""
+    return sum(stop - start for task in tasks for start, stop in task.intervals)
+
+
+def shard_groups(tasks: list[ShardTask], largest_number: int = 50, smallest_size: int = 64) -> list[list[ShardTask]]:
+    """Consecutive shards in at most ``largest_number`` groups, for a scheduler that cannot hold every shard."""
+    size = max(smallest_size, math.ceil(len(tasks) / largest_number))
+    return [tasks[start : start + size] for start in range(0, len(tasks), size)]

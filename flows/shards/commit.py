@@ -1,0 +1,80 @@
+"""The files by which a shard counts as done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from diffbio_flows.shards.message import ShardResult
+
+FORMAT = 1
+MARKER = ".json"
+
+
+def commit_shard(folder: str | os.PathLike[str], result: ShardResult, texts: Mapping[str, str]) -> ShardResult:
+    """Writes a shard's files and then, last, its marker; each appears whole or not at all.
+
+    Args:
+        folder: Where they go.
+        result: Without ``files``.
+        texts: Content by file name ending, such as ``{".vcf": lines}``.
+
+    Returns:
+        The result with the checksums of its files.
+    """
+    data = {ending: text.encode() for ending, text in texts.items()}
+    for ending, content in data.items():
+        write_whole(shard_path(folder, result.name, ending), content)
+    checksums = {ending: hashlib.sha256(content).hexdigest() for ending, content in data.items()}
+    done = ShardResult(**{**asdict(result), "files": checksums})
+    write_whole(shard_path(folder, result.name, MARKER), json.dumps({"format": FORMAT, **asdict(done)}).encode())
+    return done
+
+
+def load_shard(folder: str | os.PathLike[str], name: str) -> ShardResult | None:
+    """The result of a finished shard; None where it is not finished or its files are not those of its marker."""
+    try:
+        result = load_marker(folder, name)
+        for ending, checksum in result.files.items():
+            if hashlib.sha256(shard_path(folder, name, ending).read_bytes()).hexdigest() != checksum:
+                return None
+    except (OSError, ValueError, TypeError):
+        return None
+    return result
+
+
+def load_marker(folder: str | os.PathLike[str], name: str) -> ShardResult:
+    """What a shard's marker says, its files unseen.
+
+    Raises:
+        OSError: The shard is not finished.
+        ValueError: The marker is not one of this shard.
+        TypeError: It has other fields.
+    """
+    entries: dict[str, Any] = json.loads(shard_path(folder, name, MARKER).read_bytes())
+    if not isinstance(entries, dict) or entries.pop("format", None) != FORMAT or entries.get("name") != name:
+        raise ValueError(f"{shard_path(folder, name, MARKER)} is not the marker of shard {name}")
+    return ShardResult(**entries)
+
+
+def shard_path(folder: str | os.PathLike[str], name: str, ending: str) -> Path:
+    """A shard's file; a contig's name may hold characters that a file's name may not."""
+    return Path(folder, quote(name, safe="+,:;=@^~*") + ending)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file aside and renames it, so that no reader and no crash ever sees half of it."""
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        aside.write_bytes(content)
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise

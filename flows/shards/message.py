@@ -1,0 +1,67 @@
+"""The messages between a run and its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from diffbio_core.windows.grid import Shard, WindowGrid
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """All that a worker needs to process one shard; small, since every shard sends one.
+
+    Attributes:
+        shard: Which windows.
+        grid: The grid that the shard is cut from.
+        intervals: What was asked for of the shard's core, 0-based half-open, sorted.
+        reads: BAM or CRAM file.
+        reference: FASTA file.
+        sample: Whose reads, and the name in the VCF.
+        work: The run's work directory; may hold an index of the reference.
+        ploidy: Copies of this contig, 1 or 2.
+        model: Model directory; not needed to ingest.
+        calls: Folder for the shard's calls and its marker; not needed to ingest.
+        store: Window store to fill, a path or URL; None keeps windows in memory only.
+        gvcf: Whether reference blocks are wanted too.
+    """
+
+    shard: Shard
+    grid: WindowGrid
+    intervals: tuple[tuple[int, int], ...]
+    reads: str
+    reference: str
+    sample: str
+    work: str
+    ploidy: int = 2
+    model: str = ""
+    calls: str = ""
+    store: str | None = None
+    gvcf: bool = False
+
+    @property
+    def name(self) -> str:
+        """The shard's name, for files and messages."""
+        return self.shard.name
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """What a worker says about a finished shard; the calls themselves lie in files.
+
+    Attributes:
+        name: The shard's name.
+        core_bp: Reference positions that were asked for and processed (bp).
+        counters: Counts by name, added over shards: reads used, reads set aside by reason, candidates, windows.
+        seconds: Time per stage.
+        peak_memory_mb: Highest resident memory of the worker so far (MB).
+        files: SHA-256 of each of the shard's files by its name's ending, such as ``.vcf``.
+    """
+
+    name: str
+    core_bp: int
+    counters: Mapping[str, int] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    peak_memory_mb: float = 0.0
+    files: Mapping[str, str] = field(default_factory=dict)

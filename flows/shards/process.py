@@ -1,0 +1,116 @@
+"""One shard from reads to committed calls: ingest, store, call, genotype. What a worker spends its time on."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from typing import Any
+
+from diffbio_cluster import peak_memory_mb
+from diffbio_core.calling.call_stage import CallStage
+from diffbio_core.calling.genotyping import genotype_sites
+from diffbio_core.calling.reference_confidence import reference_blocks
+from diffbio_core.models import load_model
+from diffbio_core.reads.thinning import IntervalReads
+from diffbio_core.windows.packing import pack_shard, shard_interval
+from diffbio_core.windows.planes import PlaneBuffers, ShardPlanes
+from diffbio_flows.shards.commit import commit_shard
+from diffbio_flows.shards.message import ShardResult, ShardTask
+from diffbio_io.alignments.reader import AlignmentReader
+from diffbio_io.reference import Reference
+from diffbio_io.store.store import WindowStore
+from diffbio_io.variants.gvcf import gvcf_text
+from diffbio_io.variants.vcf import vcf_line
+
+MIN_QUAL = 1.0
+"""QUAL under which a site is not listed."""
+
+PASS_QUAL = 6.0
+"""QUAL under which a site is listed with the filter LowQual: 6 is three to one for a variant."""
+
+PASS_GQ = 6.0
+"""GQ under which a site is listed with the filter LowGQ: a genotype as likely wrong as right is no call."""
+
+# One shard at a time runs in a worker's process, so its planes can share memory with the next one's.
+_buffers = PlaneBuffers()
+
+
+def process_shard(task: ShardTask) -> ShardResult:
+    """Ingest, store, call and commit one shard."""
+    clock = _Clock()
+    planes = ingest_shard(task)
+    clock.lap("ingest")
+    if task.store is not None:
+        _store(task.store, task.grid).write(planes, reads=task.reads, reference=task.reference)
+        clock.lap("store")
+    evidence = _call_stage(task.model)(planes)
+    clock.lap("call")
+    sites = genotype_sites(
+        planes, evidence, ploidy=task.ploidy, min_qual=MIN_QUAL, pass_qual=PASS_QUAL, pass_gq=PASS_GQ
+    )
+    wanted = [site for site in sites if any(start <= site.position < stop for start, stop in task.intervals)]
+    clock.lap("genotype")
+    texts = {".vcf": "".join(map(vcf_line, wanted))}
+    if task.gvcf:
+        blocks = reference_blocks(planes, task.intervals, wanted, task.ploidy)
+        texts[".g.vcf"] = gvcf_text(task.shard.contig, blocks, wanted)
+        clock.lap("gvcf")
+    counters = {f"reads_{name}": number for name, number in planes.read_counts.items()}
+    counters |= {"windows": task.shard.num_windows, "candidates": len(planes.candidates)}
+    result = ShardResult(
+        name=task.name,
+        core_bp=sum(stop - start for start, stop in task.intervals),
+        counters=counters,
+        seconds=clock.seconds,
+        peak_memory_mb=peak_memory_mb(),
+    )
+    return commit_shard(task.calls, result, texts)
+
+
+def ingest_shard(task: ShardTask) -> ShardPlanes:
+    """Planes and candidates of a shard, in memory that the next shard uses again."""
+    reference = _reference(task.reference, task.work)
+    reads = _alignments(task.reads, str(reference.indexed))
+    shard, grid = task.shard, task.grid
+    start = shard.first_window * grid.reference_length - grid.halo
+    stop = shard.last_window * grid.reference_length + grid.halo
+    codes = reference.codes(shard.contig, start, stop)
+    length = reference.contigs[shard.contig]
+    if shard.contig in reads.contigs:
+        found = reads.read(shard_interval(shard, grid, length, reads.contig_number(shard.contig)))
+    else:
+        found = IntervalReads.none()
+    return pack_shard(found, codes, shard, grid, length, _buffers)
+
+
+@lru_cache(maxsize=2)
+def _alignments(path: str, reference: str) -> AlignmentReader:
+    return AlignmentReader(path, reference)
+
+
+@lru_cache(maxsize=2)
+def _reference(path: str, work: str) -> Reference:
+    return Reference(path, work)
+
+
+@lru_cache(maxsize=2)
+def _store(url: str, grid: Any) -> WindowStore:
+    return WindowStore(url, grid)
+
+
+@lru_cache(maxsize=2)
+def _call_stage(model: str) -> CallStage:
+    return CallStage(load_model(model))
+
+
+class _Clock:
+    """Seconds between laps, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Note the time since the last lap under a name."""
+        now = time.perf_counter()
+        self.seconds[name], self._last = now - self._last, now

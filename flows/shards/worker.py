@@ -1,0 +1,21 @@
+"""What workers run. Kept apart from the run itself, so that a worker imports no more than it needs."""
+
+from __future__ import annotations
+
+from diffbio_flows.shards.commit import load_shard
+from diffbio_flows.shards.message import ShardResult, ShardTask
+
+
+def run_shard(task: ShardTask) -> ShardResult:
+    """Processes a shard, unless it is done already: a task comes twice when its worker dies before it has answered."""
+    done = load_shard(task.calls, task.name)
+    if done is not None:
+        return done
+    from diffbio_flows.shards.process import process_shard
+
+    return process_shard(task)
+
+
+def warm_up() -> None:
+    """Imports the stages, so that a worker does that while the run is still being planned."""
+    import diffbio_flows.shards.process  # noqa: F401

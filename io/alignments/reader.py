@@ -1,0 +1,197 @@
+"""Aligned reads: raw records of an interval from BAM, decoded in bulk, or from CRAM, through htslib."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import weakref
+from collections.abc import Generator
+from pathlib import Path
+from types import TracebackType
+
+import numba
+import numpy as np
+import pysam
+
+from diffbio_core.reads.records import little_endian_32
+from diffbio_core.reads.thinning import Interval, IntervalReads, scan_pieces, scan_records
+from diffbio_io.alignments.bgzf import CorruptBlock, read_blocks
+from diffbio_io.alignments.index import BamIndex
+
+MAX_BYTES = 192 << 20
+"""Uncompressed records (bytes) that are held at once; a shard of 262 kb at 30x has some 18 MB."""
+
+_PIECE = 16 << 20
+_LOOK_AFTER = 1 << 20
+
+
+class AlignmentReader:
+    """Reads of one BAM or CRAM file, by interval.
+
+    Args:
+        path: A BAM or CRAM file with its index beside it.
+        reference: FASTA to decode CRAM with; not looked at for BAM.
+        max_bytes: Uncompressed records that are held at once (bytes).
+
+    Raises:
+        ValueError: The file has no index.
+    """
+
+    def __init__(self, path: str | Path, reference: str | Path | None = None, max_bytes: int = MAX_BYTES) -> None:
+        self.path = str(path)
+        self._reference = None if reference is None else str(reference)
+        with pysam.AlignmentFile(self.path, reference_filename=self._reference) as file:
+            is_cram = file.is_cram
+            self.contigs: dict[str, int] = dict(zip(file.references, file.lengths, strict=True))
+            """Length of each contig of the header (bp), in its order."""
+        self._max_bytes = max_bytes
+        self._names = list(self.contigs)
+        self._number = {name: number for number, name in enumerate(self.contigs)}
+        self._index: BamIndex | None = None
+        if not is_cram:
+            index = index_path(self.path)
+            if index is None:
+                raise ValueError(f"{self.path} has no index beside it: run samtools index {self.path}")
+            self._index = BamIndex(index)
+        self._file = open(self.path, "rb")  # noqa: SIM115 - closed with the reader
+        # Workers keep a reader for as long as they live.
+        self._close = weakref.finalize(self, self._file.close)
+        self._buffer = np.empty(32 << 20, np.uint8)
+
+    def __enter__(self) -> AlignmentReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def contig_number(self, contig: str) -> int:
+        """The contig's number in the header."""
+        return self._number[contig]
+
+    def read(self, interval: Interval) -> IntervalReads:
+        """The reads to use in an interval; they lie in memory that the next call uses again.
+
+        More records than ``max_bytes`` are gone through twice in pieces, for their depth and for those to keep, so that
+        memory is bounded whatever the depth; the reads are the same.
+
+        Raises:
+            CorruptBlock: The file is damaged there.
+            MalformedRecords: It holds no BAM records there.
+            OSError: htslib cannot decode a CRAM file there.
+        """
+        contig = self._names[interval.reference_id]
+        start, stop = interval.scanned
+        place = contig, max(start, 0), min(stop, self.contigs[contig])
+        if place[1] >= place[2]:
+            return IntervalReads.none()
+        pieces = self._pieces(*place, self._max_bytes)
+        first = next(pieces, None)
+        if first is None:
+            return IntervalReads.none()
+        raw, is_last = first
+        if is_last:
+            return scan_records(raw, interval)
+        pieces.close()
+        return scan_pieces(lambda: (raw for raw, _ in self._pieces(*place, _PIECE)), interval)
+
+    def _pieces(self, contig: str, start: int, stop: int, limit: int) -> Generator[tuple[np.ndarray, bool], None, None]:
+        """Whole records in file order, about ``limit`` bytes at a time, and whether they are the last.
+
+        All records that overlap the interval are among them.
+        """
+        if self._index is None:
+            yield from self._cram_pieces(contig, start, stop, limit)
+            return
+        number = self._number[contig]
+        offset = self._index.first_offset(number, start, stop)
+        if offset is None:
+            return
+        size = walked = seen = 0
+        for block in read_blocks(self._file, offset):
+            size = self._append(block, size)
+            if size - seen < _LOOK_AFTER:
+                continue
+            seen = size
+            walked, passed = _walk(self._buffer[:size], walked, number, stop)
+            if passed:
+                yield self._buffer[:walked], True
+                return
+            if walked > limit:
+                yield self._buffer[:walked], False
+                size -= walked
+                self._buffer[:size] = self._buffer[walked : walked + size].copy()
+                walked, seen = 0, size
+        walked, passed = _walk(self._buffer[:size], walked, number, stop)
+        if not passed and walked < size:
+            raise CorruptBlock("the last record is cut off")
+        yield self._buffer[:walked], True
+
+    def _append(self, block: bytes, size: int) -> int:
+        needed = size + len(block)
+        if needed > self._buffer.size:
+            larger = np.empty(max(needed, 2 * self._buffer.size), np.uint8)
+            larger[:size] = self._buffer[:size]
+            self._buffer = larger
+        self._buffer[size:needed] = np.frombuffer(block, np.uint8)
+        return needed
+
+    def _cram_pieces(
+        self, contig: str, start: int, stop: int, limit: int
+    ) -> Generator[tuple[np.ndarray, bool], None, None]:
+        """The same records by way of uncompressed BAM files, so that CRAM takes the same path from here on."""
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            pysam.AlignmentFile(self.path, reference_filename=self._reference) as source,
+        ):
+            path = os.path.join(folder, "records.bam")
+            records = source.fetch(contig, start, stop)
+            is_last = False
+            while not is_last:
+                with pysam.AlignmentFile(path, "wb0", template=source) as sink:
+                    header_end = sink.tell()
+                    is_last = True
+                    for record in records:
+                        sink.write(record)
+                        # The upper 48 bits of a virtual offset count the file's bytes.
+                        if (sink.tell() >> 16) > limit:
+                            is_last = False
+                            break
+                size = 0
+                with open(path, "rb") as file:
+                    for block in read_blocks(file, header_end):
+                        size = self._append(block, size)
+                yield self._buffer[:size], is_last
+
+
+def index_path(path: str | Path) -> Path | None:
+    """The index beside an alignment file: BAI, CSI or CRAI; None where there is none."""
+    path = Path(path)
+    for candidate in (
+        path.with_name(path.name + ".bai"),
+        path.with_suffix(".bai"),
+        path.with_name(path.name + ".csi"),
+        path.with_suffix(".csi"),
+        path.with_name(path.name + ".crai"),
+        path.with_suffix(".crai"),
+    ):
+        if candidate.exists():
+            return candidate
+    return None
+
+
+@numba.njit(cache=True)
+def _walk(raw, at, contig, stop):
+    """Go on over whole records; returns where the next one starts, and whether one lies past the interval."""
+    while at + 12 <= raw.size:
+        size = little_endian_32(raw, at)
+        number = little_endian_32(raw, at + 4)
+        if number != contig and (number > contig or number < 0):
+            return at, True
+        if number == contig and little_endian_32(raw, at + 8) >= stop:
+            return at, True
+        if size < 32 or at + 4 + size > raw.size:
+            break
+        at += 4 + size
+    return at, False

@@ -1,0 +1,1 @@
+"""The window store: decoded reads in Zarr."""

@@ -1,0 +1,1 @@
+"""Variants in files: VCF, gVCF and truth sets."""
