@@ -1,1 +1,1 @@
-"""What diffbio reads and writes: alignments, references, window stores, VCF and tables of expression (import name ``diffbio_io``)."""
+"""What diffbio reads and writes: alignments, references, windows, VCF, tables of expression (import ``diffbio_io``)."""
