@@ -1,10 +1,10 @@
-# make install | demo | test | lint: each works on a fresh machine, with nothing but Python 3.11 to 3.13 and make.
+# make install | demo | test | lint | docs: each works on a fresh machine, with nothing but Python 3.11 to 3.13 and make.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --no-cache-dir --disable-pip-version-check
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test lint docs clean
 
 install: $(VENV)/.installed
 demo: install
@@ -17,8 +17,10 @@ lint: $(VENV)/.linted
 	$(BIN)/lint-imports
 	@mkdir -p .links && ln -sfn ../io .links/diffbio_io && ln -sfn ../cluster .links/diffbio_cluster && ln -sfn ../flows .links/diffbio_flows
 	$(BIN)/pyright --pythonpath $(BIN)/python
+docs: $(VENV)/.linted
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
 clean:
-	rm -rf $(VENV) .links demo
+	rm -rf $(VENV) .links demo docs/_build
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; \
