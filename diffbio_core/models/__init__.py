@@ -6,7 +6,8 @@ from diffbio_core.models.model import (
     default_model_path,
     load_card,
     load_model,
+    model_identity,
     save_model,
 )
 
-__all__ = ["FEATURES", "ModelError", "default_model_path", "load_card", "load_model", "save_model"]
+__all__ = ["FEATURES", "ModelError", "default_model_path", "load_card", "load_model", "model_identity", "save_model"]

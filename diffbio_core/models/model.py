@@ -53,6 +53,16 @@ def load_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     return card
 
 
+def model_identity(card: dict[str, Any]) -> str:
+    """What tells a model from every other one that computes anything else: of its features, configuration, parameters.
+
+    Args:
+        card: As `load_card` gives it.
+    """
+    entries = {name: card.get(name) for name in ("features", "config", "parameters_sha256")}
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
+
+
 def load_model(path: str | os.PathLike[str]) -> Any:
     """The pipeline of a model folder.
 

@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from diffbio_cluster import open_executor, peak_memory_mb
 from diffbio_core.problems import InputError, Problem
-from diffbio_core.windows.grid import WindowGrid
 from diffbio_flows.reports.progress import Progress, Silence
 from diffbio_flows.reports.summary import ShardTotals, WorkSummary
+from diffbio_flows.runs.input_states import input_states
 from diffbio_flows.runs.parameters import IngestParameters
 from diffbio_flows.runs.plan import core_intervals, local_workers
 from diffbio_flows.runs.preflight import CallInputs, check_call
@@ -132,6 +132,7 @@ def ingest_tasks(parameters: IngestParameters, inputs: CallInputs) -> Iterator[S
     """A message per shard."""
     grid = parameters.grid
     local = parameters.local_store
+    states = input_states(parameters.reads, parameters.reference, local.resolve() if local is not None else None)
     for contig, intervals in inputs.intervals.items():
         for shard in grid.shards(contig, inputs.contigs[contig], intervals):
             yield ShardTask(
@@ -143,6 +144,7 @@ def ingest_tasks(parameters: IngestParameters, inputs: CallInputs) -> Iterator[S
                 sample=inputs.sample,
                 work=str(local.resolve()) if local is not None else ".",
                 store=str(local.resolve()) if local is not None else parameters.store,
+                inputs=states,
             )
 
 
@@ -186,13 +188,12 @@ def _other_origin(task: ShardTask, made_of: Mapping[str, Any]) -> Problem:
 def ingest_to_store(task: ShardTask, origin: Mapping[str, Any]) -> ShardResult:
     """Decodes one shard into the store; what a worker runs."""
     from diffbio_flows.shards.process import ingest_shard
+    from diffbio_flows.shards.session import session
 
-    if task.store is None:
-        raise ValueError(f"the task of shard {task.name} names no store")
     started = time.perf_counter()
     planes = ingest_shard(task)
     decoded = time.perf_counter()
-    _store(task.store, task.grid).write(planes, **origin)
+    session().store(task).write(planes, **origin)
     seconds = {"ingest": decoded - started, "store": time.perf_counter() - decoded}
     return _result(task, planes.read_counts, seconds, peak_memory_mb())
 
@@ -203,8 +204,3 @@ def _result(
     counters = {f"reads_{name}": number for name, number in counts.items()} | {"windows": task.shard.num_windows}
     core_bp = sum(stop - start for start, stop in task.intervals)
     return ShardResult(task.name, core_bp, counters, seconds or {}, peak)
-
-
-@lru_cache(maxsize=1)
-def _store(url: str, grid: WindowGrid) -> WindowStore:
-    return WindowStore(url, grid)

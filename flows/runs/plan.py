@@ -10,9 +10,10 @@ from typing import Any
 
 from diffbio_cluster import ClusterConfigError
 from diffbio_core import __version__
-from diffbio_core.models import ModelError, default_model_path, load_card
+from diffbio_core.models import ModelError, default_model_path, load_card, model_identity
 from diffbio_core.problems import Problem
 from diffbio_core.windows.grid import Shard, WindowGrid
+from diffbio_flows.runs.input_states import input_states
 from diffbio_flows.runs.parameters import CallParameters, RunParameters
 from diffbio_flows.runs.preflight import check_call, check_new_folder
 from diffbio_flows.runs.work_directory import WorkDirectory, file_identity
@@ -51,6 +52,8 @@ class CallPlan:
     def tasks(self) -> Iterator[ShardTask]:
         """A message per shard."""
         parameters, work = self.parameters, self.work
+        inputs = input_states(parameters.reads, parameters.reference, work.path.resolve(), self.model.resolve())
+        identity = model_identity(load_card(self.model))
         for shard in self.shards():
             contig_length, intervals = self.contigs[shard.contig], self.intervals[shard.contig]
             yield ShardTask(
@@ -67,6 +70,8 @@ class CallPlan:
                 calls=str(work.calls.resolve()),
                 store=str(work.store.resolve()) if parameters.keep_windows else None,
                 gvcf=parameters.gvcf is not None,
+                inputs=inputs,
+                model_identity=identity,
             )
 
     def identity(self) -> dict[str, Any]:

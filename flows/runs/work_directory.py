@@ -14,6 +14,7 @@ from typing import Any
 from diffbio_core.problems import InputError, Problem
 from diffbio_io.files.fresh_folder import fresh_folder
 from diffbio_io.files.locks import locked
+from diffbio_io.files.state import FileState
 
 FORMAT = 1
 Identity = Mapping[str, Any]
@@ -131,9 +132,8 @@ def differences(recorded: Identity, wanted: Identity) -> list[str]:
 
 def file_identity(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What tells an input file from another or from its own later state, without reading it all."""
-    status = os.stat(path)
-    changed = datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="microseconds")
-    return {"path": str(Path(path).resolve()), "size": status.st_size, "modified": changed}
+    state = FileState.of(path)
+    return {"path": str(Path(path).resolve()), "size": state.size, "modified": state.modified}
 
 
 def _flat(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

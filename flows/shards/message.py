@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from diffbio_core.windows.grid import Shard, WindowGrid
+from diffbio_io.files.state import FileState
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class ShardTask:
         calls: Folder for the shard's calls and its marker; not needed to ingest.
         store: Window store to fill, a path or URL; None keeps windows in memory only.
         gvcf: Whether reference blocks are wanted too.
+        inputs: States of all files that are read, as the run began with them.
+        model_identity: What `model_identity` says of the model.
     """
 
     shard: Shard
@@ -39,6 +42,8 @@ class ShardTask:
     calls: str = ""
     store: str | None = None
     gvcf: bool = False
+    inputs: tuple[FileState, ...] = ()
+    model_identity: str = ""
 
     @property
     def name(self) -> str:

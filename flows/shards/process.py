@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import time
-from functools import lru_cache
-from typing import Any
 
 from diffbio_cluster import peak_memory_mb
-from diffbio_core.calling.call_stage import CallStage
 from diffbio_core.calling.genotyping import genotype_sites
 from diffbio_core.calling.reference_confidence import reference_blocks
-from diffbio_core.models import load_model
 from diffbio_core.reads.thinning import IntervalReads
 from diffbio_core.windows.packing import pack_shard, shard_interval
-from diffbio_core.windows.planes import PlaneBuffers, ShardPlanes
+from diffbio_core.windows.planes import ShardPlanes
 from diffbio_flows.shards.commit import commit_shard
 from diffbio_flows.shards.message import ShardResult, ShardTask
-from diffbio_io.alignments.reader import AlignmentReader
-from diffbio_io.reference import Reference
-from diffbio_io.store.store import WindowStore
+from diffbio_flows.shards.session import session
+from diffbio_io.files.state import unchanged
 from diffbio_io.variants.gvcf import gvcf_text
 from diffbio_io.variants.vcf import vcf_line
 
@@ -31,9 +26,6 @@ PASS_QUAL = 6.0
 PASS_GQ = 6.0
 """GQ under which a site is listed with the filter LowGQ: a genotype as likely wrong as right is no call."""
 
-# One shard at a time runs in a worker's process, so its planes can share memory with the next one's.
-_buffers = PlaneBuffers()
-
 
 def process_shard(task: ShardTask) -> ShardResult:
     """Ingest, store, call and commit one shard."""
@@ -41,9 +33,9 @@ def process_shard(task: ShardTask) -> ShardResult:
     planes = ingest_shard(task)
     clock.lap("ingest")
     if task.store is not None:
-        _store(task.store, task.grid).write(planes, reads=task.reads, reference=task.reference)
+        session().store(task).write(planes, reads=task.reads, reference=task.reference)
         clock.lap("store")
-    evidence = _call_stage(task.model)(planes)
+    evidence = session().call_stage(task)(planes)
     clock.lap("call")
     sites = genotype_sites(
         planes, evidence, ploidy=task.ploidy, min_qual=MIN_QUAL, pass_qual=PASS_QUAL, pass_gq=PASS_GQ
@@ -68,39 +60,23 @@ def process_shard(task: ShardTask) -> ShardResult:
 
 
 def ingest_shard(task: ShardTask) -> ShardPlanes:
-    """Planes and candidates of a shard, in memory that the next shard uses again."""
-    reference = _reference(task.reference, task.work)
-    reads = _alignments(task.reads, str(reference.indexed))
-    shard, grid = task.shard, task.grid
-    start = shard.first_window * grid.reference_length - grid.halo
-    stop = shard.last_window * grid.reference_length + grid.halo
-    codes = reference.codes(shard.contig, start, stop)
-    length = reference.contigs[shard.contig]
-    if shard.contig in reads.contigs:
-        found = reads.read(shard_interval(shard, grid, length, reads.contig_number(shard.contig)))
-    else:
-        found = IntervalReads.none()
-    return pack_shard(found, codes, shard, grid, length, _buffers)
+    """Planes and candidates of a shard, in memory that this thread's next shard uses again.
 
-
-@lru_cache(maxsize=2)
-def _alignments(path: str, reference: str) -> AlignmentReader:
-    return AlignmentReader(path, reference)
-
-
-@lru_cache(maxsize=2)
-def _reference(path: str, work: str) -> Reference:
-    return Reference(path, work)
-
-
-@lru_cache(maxsize=2)
-def _store(url: str, grid: Any) -> WindowStore:
-    return WindowStore(url, grid)
-
-
-@lru_cache(maxsize=2)
-def _call_stage(model: str) -> CallStage:
-    return CallStage(load_model(model))
+    Raises:
+        FileChangedError: A file is not what it was when the run began.
+    """
+    held, shard, grid = session(), task.shard, task.grid
+    with unchanged(task.inputs) as seen:
+        reference, reads = held.files(task, seen)
+        start = shard.first_window * grid.reference_length - grid.halo
+        stop = shard.last_window * grid.reference_length + grid.halo
+        codes = reference.codes(shard.contig, start, stop)
+        length = reference.contigs[shard.contig]
+        if shard.contig in reads.contigs:
+            found = reads.read(shard_interval(shard, grid, length, reads.contig_number(shard.contig)))
+        else:
+            found = IntervalReads.none()
+        return pack_shard(found, codes, shard, grid, length, held.buffers)
 
 
 class _Clock:

@@ -18,4 +18,5 @@ def run_shard(task: ShardTask) -> ShardResult:
 
 def warm_up() -> None:
     """Imports the stages, so that a worker does that while the run is still being planned."""
+    import diffbio_core.calling.call_stage  # noqa: F401
     import diffbio_flows.shards.process  # noqa: F401

@@ -9,7 +9,15 @@ from flax import nnx
 from safetensors.numpy import load_file, save_file
 
 from diffbio_core.candidates.views import FLANK
-from diffbio_core.models import FEATURES, ModelError, default_model_path, load_card, load_model, save_model
+from diffbio_core.models import (
+    FEATURES,
+    ModelError,
+    default_model_path,
+    load_card,
+    load_model,
+    model_identity,
+    save_model,
+)
 from diffbio_core.operators.allele.classifier import AlleleClassifierConfig
 from diffbio_core.operators.allele.pileup import PILEUP_CHANNELS, SUMMARY_CHANNELS
 from diffbio_core.pipelines import create_variant_calling_pipeline
@@ -90,3 +98,10 @@ def test_the_card_of_the_shipped_model_is_that_of_this_version():
         PILEUP_CHANNELS,
         SUMMARY_CHANNELS,
     )
+
+
+@pytest.mark.parametrize("name", ["features", "config", "parameters_sha256"])
+def test_a_model_is_another_when_anything_differs_that_its_output_depends_on(name):
+    card = load_card(default_model_path())
+    assert model_identity(card | {"metrics": {}, "command": ""}) == model_identity(card)
+    assert model_identity(card | {name: "another"}) != model_identity(card)

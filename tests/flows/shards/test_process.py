@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from diffbio_core.models import default_model_path
+from diffbio_core.models import default_model_path, load_card, model_identity
 from diffbio_core.windows.encoding import PLANES
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_flows.shards.commit import load_shard, shard_path
@@ -31,6 +31,7 @@ def task(individual, tmp_path_factory):
         shard=Shard(contig, 0, 0, 6), grid=GRID, intervals=INTERVALS,
         reads=str(individual.reads), reference=str(individual.reference), sample="S", work=str(folder),
         model=str(default_model_path()), calls=str(folder / "calls"), store=store.url, gvcf=True,
+        model_identity=model_identity(load_card(default_model_path())),
     )  # fmt: skip
 
 

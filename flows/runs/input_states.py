@@ -1,0 +1,36 @@
+"""The states of a run's input files, which go with every task so that no worker takes another file for them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from diffbio_io.alignments.reader import index_path
+from diffbio_io.files.state import FileState
+
+
+def input_states(
+    reads: Path, reference: Path, folder: Path | None = None, model: Path | None = None
+) -> tuple[FileState, ...]:
+    """States of the files that shards are made of, indexes included, by whole paths; links are not resolved.
+
+    Args:
+        reads: BAM or CRAM.
+        reference: FASTA.
+        folder: Where the reference's index may be instead of beside it.
+        model: Model directory.
+
+    Raises:
+        OSError: One cannot be looked at.
+    """
+    index = index_path(reads)
+    found = [reads, *([] if index is None else [index]), reference]
+    places = [reference, *([] if folder is None else [folder / reference.name])]
+    found += [path for place in places for path in _beside(place) if path.exists()]
+    if model is not None:
+        found += [model / "card.json", model / "parameters.safetensors"]
+    return tuple(FileState.of(os.path.abspath(path)) for path in found)
+
+
+def _beside(fasta: Path) -> tuple[Path, Path]:
+    return fasta.with_name(f"{fasta.name}.fai"), fasta.with_name(f"{fasta.name}.gzi")

@@ -1,0 +1,67 @@
+"""A Dask scheduler and its workers as operators start them: processes of their own, told by an address."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+DASK = [sys.executable, "-c", "from dask.__main__ import main\nif __name__ == '__main__':\n    main()"]
+PATIENCE = 120
+
+
+class DaskProcesses:
+    """A scheduler on this machine; it and its workers are gone after the with block.
+
+    Attributes:
+        address: Of the scheduler.
+        workers: The processes of its workers.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        told = self._folder / "scheduler.json"
+        options = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--dashboard-address", "127.0.0.1:0")
+        self._scheduler = self._start("scheduler", *options, "--scheduler-file", told)
+        until = time.monotonic() + PATIENCE
+        while not told.exists() or not told.read_text():
+            assert self._scheduler.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        self.address = json.loads(told.read_text())["address"]
+        return self
+
+    def start_worker(self, threads: int, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Starts a worker without a nanny and waits until the scheduler knows it."""
+        from distributed import Client
+
+        options = ("--nthreads", threads, "--no-nanny", "--no-dashboard", "--local-directory", self._folder)
+        worker = self._start("worker", self.address, *options, environment=environment)
+        self.workers.append(worker)
+        with Client(self.address, set_as_default=False) as client:
+            client.wait_for_workers(sum(process.poll() is None for process in self.workers), timeout=PATIENCE)
+        return worker
+
+    def _start(self, *arguments: object, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        with (self._folder / "dask.log").open("ab") as log:
+            return subprocess.Popen(
+                [*DASK, *map(str, arguments)],
+                env=os.environ | dict(environment or {}),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in (*self.workers, self._scheduler):
+            process.kill()
+            process.wait()
