@@ -10,6 +10,7 @@ import numpy as np
 
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.sources.expression import ExpressionTable
+from diffbio_core.sources.labels import Labels, safe_decode_array
 from diffbio_core.sources.matrix import CountMatrix, DenseCounts, SparseCounts, StoredCounts
 
 if TYPE_CHECKING:
@@ -92,6 +93,11 @@ def expression_of(table: AnnData, name: str = "AnnData") -> ExpressionTable:
         gene_names=np.asarray(table.var_names, dtype=object),
         obs={str(column): _values(table.obs[column]) for column in table.obs},
         var={str(column): _values(table.var[column]) for column in table.var},
+        labels={
+            str(column): _labels(table.obs[column].array)
+            for column in table.obs
+            if hasattr(table.obs[column], "cat") and not table.obs[column].isna().any()
+        },
         obsm={key: _embedding(values) for key, values in table.obsm.items()},
         log_scale=True if "log1p" in table.uns else None,
         name=name,
@@ -136,6 +142,16 @@ def _matrix(table: AnnData, name: str) -> CountMatrix:
 def _values(column: Any) -> np.ndarray:
     """A column as an array: names as objects, numbers as they are."""
     return np.asarray(column)
+
+
+def _labels(column: Any) -> Labels:
+    """A pandas categorical without missing values, its unused categories left out."""
+    used = column.remove_unused_categories()
+    names = safe_decode_array(used.categories)
+    order = np.argsort(names, kind="stable")
+    place = np.empty(len(order), np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    return Labels(place[np.asarray(used.codes)], names[order].astype(object))
 
 
 def _embedding(values: Any) -> np.ndarray:

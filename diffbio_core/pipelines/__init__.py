@@ -6,6 +6,11 @@ from diffbio_core.pipelines.enhanced_variant_calling import (
     EnhancedVariantCallingPipelineConfig,
     create_enhanced_variant_calling_pipeline,
 )
+from diffbio_core.pipelines.perturbation import (
+    PerturbationPipeline,
+    PerturbationPipelineConfig,
+    PerturbationPipelineResult,
+)
 from diffbio_core.pipelines.preprocessing import (
     PreprocessingPipeline,
     PreprocessingPipelineConfig,
@@ -23,6 +28,9 @@ __all__ = [
     "AlleleCallingPipeline",
     "EnhancedVariantCallingPipeline",
     "EnhancedVariantCallingPipelineConfig",
+    "PerturbationPipeline",
+    "PerturbationPipelineConfig",
+    "PerturbationPipelineResult",
     "PreprocessingPipeline",
     "PreprocessingPipelineConfig",
     "VariantCallingPipeline",

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from diffbio_core.problems import InputError, Problem
+from diffbio_core.sources.labels import Labels
 from diffbio_core.sources.matrix import CountMatrix
 
 READER_GROUP = "diffbio.expression_readers"
@@ -29,6 +31,7 @@ class ExpressionTable:
         gene_names: Name of every gene.
         obs: What is known of cells, arrays of n_cells by column.
         var: What is known of genes, arrays of n_genes by column.
+        labels: Those columns of obs that the file keeps as labels.
         obsm: Embeddings (n_cells, width) by key.
         log_scale: Whether the file says that its values are log1p; None where it says nothing.
         name: Where it comes from, for messages.
@@ -39,6 +42,7 @@ class ExpressionTable:
     gene_names: np.ndarray
     obs: Mapping[str, np.ndarray] = field(default_factory=dict)
     var: Mapping[str, np.ndarray] = field(default_factory=dict)
+    labels: Mapping[str, Labels] = field(default_factory=dict)
     obsm: Mapping[str, np.ndarray] = field(default_factory=dict)
     log_scale: bool | None = None
     name: str = "expression"
@@ -52,6 +56,23 @@ class ExpressionTable:
     def n_genes(self) -> int:
         """Number of genes."""
         return self.counts.shape[1]
+
+    def labels_of(self, column: str) -> Labels:
+        """A column of obs as labels.
+
+        Raises:
+            InputError: There is no such column, or a cell has no label.
+        """
+        if column in self.labels:
+            return self.labels[column]
+        if column not in self.obs:
+            what = f"has no obs column {column!r}; its columns are {', '.join(sorted(self.obs)) or 'none'}"
+            raise InputError([Problem(self.name, what, "Name the column that holds it.")])
+        try:
+            return Labels.of(self.obs[column])
+        except ValueError as error:
+            what = f"obs column {column!r} lacks labels: {error}"
+            raise InputError([Problem(self.name, what, "Give every cell a label, or leave those cells out.")]) from None
 
 
 def open_expression(path: str | os.PathLike[str], *, backed: bool = False) -> ExpressionTable:

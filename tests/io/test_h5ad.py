@@ -93,3 +93,27 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, sparse_file):
 
     assert sparse_file.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["sparse.h5ad"]
+
+
+def test_categories_are_sorted_and_those_without_cells_left_out():
+    adata = table()
+    adata.obs["perturbation"] = pd.Categorical(["b", "a", "b", "d"], categories=["d", "c", "b", "a"])
+    adata.obs["plate"] = pd.Categorical([2, 10, 2, 2])
+
+    labels = expression_of(adata).labels
+
+    assert labels["perturbation"].categories.tolist() == ["a", "b", "d"]
+    assert labels["perturbation"].codes.tolist() == [1, 0, 1, 2]
+    assert labels["plate"].names.tolist() == ["2", "10", "2", "2"]
+
+
+def test_a_cell_without_a_label_is_told():
+    adata = table()
+    adata.obs["perturbation"] = pd.Categorical(["a", None, "a", "c"])
+
+    with pytest.raises(
+        InputError, match=r"obs column 'perturbation' lacks labels: 1 of 4 are missing, first that of 1"
+    ):
+        expression_of(adata, "t.h5ad").labels_of("perturbation")
+    with pytest.raises(InputError, match=r"t\.h5ad: has no obs column 'guide'; its columns are depth, perturbation"):
+        expression_of(adata, "t.h5ad").labels_of("guide")

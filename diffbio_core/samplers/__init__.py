@@ -1,0 +1,1 @@
+"""The order in which cells come to training."""

@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+from diffbio_core.sources.labels import Labels, safe_decode_array, stack_labels
+
+
+def test_labels_are_places_in_a_sorted_vocabulary():
+    labels = Labels.of(["b", "a", "b", "c"])
+
+    assert labels.categories.tolist() == ["a", "b", "c"]
+    assert labels.codes.tolist() == [1, 0, 1, 2]
+    assert labels.names.tolist() == ["b", "a", "b", "c"]
+    assert (labels.code("c"), labels.code("d"), labels.code("")) == (2, None, None)
+    assert labels.isin(["a", "c", "absent"]).tolist() == [False, True, False, True]
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_missing_labels_are_counted(missing):
+    with pytest.raises(ValueError, match="2 of 3 are missing, first that of 1"):
+        Labels.of(np.array(["a", missing, missing], dtype=object))
+
+
+def test_stacked_labels_mean_the_same_everywhere():
+    stacked = stack_labels([Labels.of(["b", "c"]), Labels.of(["a", "c"])])
+
+    assert stacked.categories.tolist() == ["a", "b", "c"]
+    assert stacked.names.tolist() == ["b", "c", "a", "c"]
+
+
+def test_bytes_are_decoded_and_numbers_written_out():
+    assert safe_decode_array([b"caf\xc3\xa9", b"\xffA"]).tolist() == ["café", "A"]
+    assert safe_decode_array([1, 2]).tolist() == ["1", "2"]
