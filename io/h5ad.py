@@ -96,7 +96,7 @@ def expression_of(table: AnnData, name: str = "AnnData") -> ExpressionTable:
         labels={
             str(column): _labels(table.obs[column].array)
             for column in table.obs
-            if hasattr(table.obs[column], "cat") and not table.obs[column].isna().any()
+            if hasattr(table.obs[column], "cat") and not np.asarray(table.obs[column].isna()).any()
         },
         obsm={key: _embedding(values) for key, values in table.obsm.items()},
         log_scale=True if "log1p" in table.uns else None,

@@ -163,12 +163,22 @@ def load_experiment_config(path: str | Path) -> ExperimentConfig:
     return ExperimentConfig(
         datasets=tuple(DatasetEntry(name, where) for name, where in raw.get("datasets", {}).items()),
         training_datasets=tuple(raw.get("training", {})),
-        zeroshot=tuple(ZeroshotEntry(*key.split(".", 1), split) for key, split in raw.get("zeroshot", {}).items()),
+        zeroshot=tuple(
+            ZeroshotEntry(dataset, cell_type, split)
+            for (dataset, cell_type), split in _by_cell_type(raw.get("zeroshot", {}))
+        ),
         fewshot=tuple(
-            FewshotEntry(*key.split(".", 1), tuple(held.get("val", ())), tuple(held.get("test", ())))
-            for key, held in raw.get("fewshot", {}).items()
+            FewshotEntry(dataset, cell_type, tuple(held.get("val", ())), tuple(held.get("test", ())))
+            for (dataset, cell_type), held in _by_cell_type(raw.get("fewshot", {}))
         ),
     )
+
+
+def _by_cell_type(section: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Any]]:
+    """Entries by data set and cell type, whose name may have dots, too."""
+    for key, value in section.items():
+        dataset, _, cell_type = key.partition(".")
+        yield (dataset, cell_type), value
 
 
 def _problems(path: str, raw: Mapping[str, Any]) -> Iterator[Problem]:
