@@ -19,6 +19,7 @@ from diffbio_core.windows.encoding import (
     DELETED,
     MISSING_QUALITY,
     NO_READ,
+    PLANES,
     REVERSE_STRAND,
     UNKNOWN_MAPPING_QUALITY,
 )
@@ -133,13 +134,36 @@ def shard_codes(codes: np.ndarray, shard: Shard, grid: WindowGrid) -> np.ndarray
     return np.concatenate([padded, np.full(stop - start - padded.size, 4, np.uint8)])
 
 
+def dense_planes(planes: ShardPlanes) -> list[np.ndarray]:
+    """Base, base quality, mapping quality and length of the indel behind each cell, each (window, lane, position)."""
+    base, quality = planes.plane("base"), planes.plane("base_quality")
+    mapping, indel = np.zeros(base.shape, np.uint8), np.zeros(base.shape, np.int32)
+    reads, indels = planes.reads, planes.indels
+    for at, (window, lane) in enumerate(np.ndindex(base.shape[:2])):
+        held = base[window, lane] & CODE_MASK != NO_READ
+        for row in range(reads.first[at], reads.first[at + 1]):
+            mapping[window, lane, reads.column[row] :][held[reads.column[row] :]] = reads.mapping_quality[row]
+        for row in reversed(range(indels.first[at], indels.first[at + 1])):
+            indel[window, lane, indels.column[row]] = indels.length[row]
+    return [base, quality, mapping, indel]
+
+
+def assert_same_planes(one: ShardPlanes, other: ShardPlanes) -> None:
+    """Planes and tables are equal."""
+    for name in PLANES:
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+    for table in ("reads", "indels"):
+        for name, values in vars(getattr(one, table)).items():
+            wanted = getattr(getattr(other, table), name)
+            np.testing.assert_array_equal(values, wanted, err_msg=f"{table}.{name}")
+            assert values.dtype == wanted.dtype
+
+
 def core_cells(planes: ShardPlanes) -> dict[int, Counter[Cell]]:
     """Cells of the lanes at each position of the cores, up to the contig's end."""
     cells: dict[int, Counter[Cell]] = {}
     grid = planes.grid
-    base, quality, mapping, indel = (
-        planes.plane(name) for name in ("base", "base_quality", "mapping_quality", "indel")
-    )
+    base, quality, mapping, indel = dense_planes(planes)
     for window, lane, column in zip(*np.nonzero(base & CODE_MASK != NO_READ), strict=True):
         if grid.halo <= column < grid.halo + grid.reference_length:
             at = window, lane, column
@@ -221,7 +245,7 @@ def _cell(read: pysam.PileupRead, position: int, used: dict[str, int]) -> Cell |
     missing = record.query_qualities is None
     quality = MISSING_QUALITY if missing else record.query_qualities[place]
     code = DELETED if read.is_del else int(CODE_OF_ASCII[ord(record.query_sequence[place])])
-    return code | strand, quality, mapping, max(-120, min(120, read.indel))
+    return code | strand, quality, mapping, read.indel
 
 
 def _has_base_before(record: pysam.AlignedSegment, position: int) -> bool:

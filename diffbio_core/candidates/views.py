@@ -22,8 +22,19 @@ from diffbio_core.candidates.view_encoding import (
     UNINFORMATIVE,
     WIDTH,
 )
-from diffbio_core.windows.encoding import CODE_MASK, DELETED, N_BASE, NO_READ, READ_START, REVERSE_STRAND
+from diffbio_core.windows.encoding import (
+    CODE_MASK,
+    DELETED,
+    DELETION_FOLLOWS,
+    INDEL_FOLLOWS,
+    INSERTION_FOLLOWS,
+    N_BASE,
+    NO_READ,
+    READ_START,
+    REVERSE_STRAND,
+)
 from diffbio_core.windows.grid import MIN_HALO
+from diffbio_core.windows.lanes import row_at
 from diffbio_core.windows.planes import LANES_PER_BLOCK, ShardPlanes
 
 ROW_BUCKETS = (32, 64, 128, 256)
@@ -117,8 +128,9 @@ def cut_views(
     _cut(
         planes.base,
         planes.base_quality,
-        planes.mapping_quality,
-        planes.indel,
+        planes.reads.first,
+        planes.reads.column,
+        planes.reads.mapping_quality,
         planes.reference,
         planes.grid.reference_length,
         planes.shard.first_window * planes.grid.reference_length - planes.grid.halo,
@@ -151,8 +163,9 @@ def _depth(base, window, column):
 def _cut(
     base,
     base_quality,
-    mapping_quality,
-    indel,
+    read_first,
+    read_column,
+    read_mapping,
     reference,
     reference_length,
     first,
@@ -204,7 +217,6 @@ def _cut(
             if row == view_group.shape[1]:
                 break
             qualities = base_quality[block, window[candidate], lane % LANES_PER_BLOCK]
-            indels = indel[block, window[candidate], lane % LANES_PER_BLOCK]
             low = center
             while low > center - FLANK and not cells[low] & READ_START and cells[low - 1] & CODE_MASK != NO_READ:
                 low -= 1
@@ -213,19 +225,20 @@ def _cut(
                 high += 1
             for here in range(low, high):
                 symbol = cells[here] & np.uint8(CODE_MASK)
-                if indels[here] > 0:
+                if cells[here] & INSERTION_FOLLOWS:
                     symbol |= np.uint8(INSERTION_AFTER)
-                elif indels[here] < 0:
+                elif cells[here] & DELETION_FOLLOWS:
                     symbol |= np.uint8(DELETION_AFTER)
                 view_symbol[view, row, here - center + FLANK] = symbol
                 view_quality[view, row, here - center + FLANK] = qualities[here]
-            view_mapping[view, row] = mapping_quality[block, window[candidate], lane % LANES_PER_BLOCK, center]
+            read = row_at(read_first, read_column, window[candidate] * lanes + lane, center)
+            view_mapping[view, row] = read_mapping[read]
             if change == 0:
                 role = SUPPORTS if middle & CODE_MASK == code[candidate] else DIFFERS
             elif supports[lane]:
                 role = SUPPORTS
             else:
-                role = _role(cells, qualities, indels, bases, center, change, inserted, center + tract + abs(change))
+                role = _role(cells, qualities, bases, center, change, inserted, center + tract + abs(change))
             view_group[view, row] = 1 + 2 * role + (1 if middle & REVERSE_STRAND else 0)
             row += 1
 
@@ -250,7 +263,7 @@ def _neighbours(candidate, reference_length, first, window, column, length, supp
 
 
 @numba.njit(cache=True)
-def _role(cells, qualities, indels, bases, center, change, inserted, last):
+def _role(cells, qualities, bases, center, change, inserted, last):
     """Role of a read that was aligned without the indel, by which sequence its bases fit better.
 
     Aligners write an indel near a read's end as mismatches, since those cost less than a gap. So the read is held
@@ -264,14 +277,19 @@ def _role(cells, qualities, indels, bases, center, change, inserted, last):
         low > center - REALIGNED
         and not cells[low] & READ_START
         and cells[low - 1] & CODE_MASK < DELETED
-        and indels[low - 1] == 0
+        and not cells[low - 1] & INDEL_FOLLOWS
     ):
         low -= 1
     high = center + 1
     limit = min(last + REALIGNED, center + MIN_HALO)
-    while indels[high - 1] == 0 and high < limit and cells[high] & CODE_MASK < DELETED and not cells[high] & READ_START:
+    while (
+        not cells[high - 1] & INDEL_FOLLOWS
+        and high < limit
+        and cells[high] & CODE_MASK < DELETED
+        and not cells[high] & READ_START
+    ):
         high += 1
-    if indels[high - 1] != 0 and high - 1 <= last:
+    if cells[high - 1] & INDEL_FOLLOWS and high - 1 <= last:
         return DIFFERS
     as_reference = np.int64(0)
     left_in_place = np.int64(0)

@@ -21,16 +21,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from jaxtyping import Float32, Int8, Int32, Int64, UInt8
+from jaxtyping import Float32, Int32, Int64, UInt8
 
 from diffbio_core.windows.encoding import (
     CODE_MASK,
     DELETED,
-    MAX_INDEL,
+    DELETION_FOLLOWS,
+    INSERTION_FOLLOWS,
     N_BASE,
     NO_READ,
     PLANES,
@@ -38,6 +39,7 @@ from diffbio_core.windows.encoding import (
     REVERSE_STRAND,
     UNKNOWN_MAPPING_QUALITY,
 )
+from diffbio_core.windows.lanes import LaneIndels, LaneReads, LaneRows, row_at
 from diffbio_core.windows.planes import ShardPlanes
 
 _SHARES = np.zeros((CODE_MASK + 1, 4), np.float32)
@@ -75,8 +77,22 @@ def cut_reads(
     return _pad(_Runs.joined(parts), read_length)
 
 
-def lay_in_lanes(data: Mapping[str, Any], reference_length: int) -> dict[str, np.ndarray]:
-    """Planes of one window from reads: each goes to the first lane that is free at its start, in order of start.
+class Lanes(NamedTuple):
+    """One window as planes and tables (see ``diffbio_core.windows``), without a halo.
+
+    Attributes:
+        planes: The planes of ``diffbio_core.windows.encoding`` by name, each (lane, position).
+        reads: What is one number per read.
+        indels: Indels of single reads; inserted bases, which no array of reads holds, are N.
+    """
+
+    planes: dict[str, np.ndarray]
+    reads: LaneReads
+    indels: LaneIndels
+
+
+def lay_in_lanes(data: Mapping[str, Any], reference_length: int) -> Lanes:
+    """Planes and tables of one window from reads: each goes to the first lane that is free at its start, in order.
 
     Args:
         data: The arrays of the table above. ``reads``, ``positions`` and ``quality`` are needed; without ``read_mask``
@@ -85,7 +101,7 @@ def lay_in_lanes(data: Mapping[str, Any], reference_length: int) -> dict[str, np
         reference_length: Columns of the window; cells beside it are left out.
 
     Returns:
-        The planes of ``diffbio_core.windows.encoding`` by name, each (lane, position), with as many lanes as needed.
+        The window, with as many lanes as needed.
 
     Raises:
         ValueError: The arrays do not fit each other.
@@ -98,13 +114,10 @@ def lay_in_lanes(data: Mapping[str, Any], reference_length: int) -> dict[str, np
     present = np.asarray(data["read_mask"]) > 0 if "read_mask" in data else (quality > 0) | reads.any(-1)
     code = np.where(present, _code(reads), NO_READ).astype(np.uint8)
     code |= (np.asarray(data.get("strand", np.zeros(number)))[:, None] > 0).astype(np.uint8) * REVERSE_STRAND
-    mapping = np.asarray(data.get("mapping_quality", np.full(number, UNKNOWN_MAPPING_QUALITY)))
-    cells = {
-        "base": code,
-        "base_quality": np.clip(np.rint(quality), 0, 255).astype(np.uint8),
-        "mapping_quality": np.broadcast_to(mapping[:, None].astype(np.uint8), code.shape),
-        "indel": np.clip(data.get("indel", np.zeros(code.shape)), -MAX_INDEL, MAX_INDEL).astype(np.int8),
-    }
+    mapping = np.asarray(data.get("mapping_quality", np.full(number, UNKNOWN_MAPPING_QUALITY))).astype(np.uint8)
+    indel = np.asarray(data.get("indel", np.zeros(code.shape, np.int32)))
+    code |= ((indel > 0) * INSERTION_FOLLOWS + (indel < 0) * DELETION_FOLLOWS).astype(np.uint8)
+    cells = {"base": code, "base_quality": np.clip(np.rint(quality), 0, 255).astype(np.uint8)}
     order = np.argsort(positions, kind="stable")
     positions = positions[order].astype(np.int64)
     present = present[order]
@@ -117,9 +130,18 @@ def lay_in_lanes(data: Mapping[str, Any], reference_length: int) -> dict[str, np
     read, place, column = read[inside], place[inside], column[inside]
     for name, plane in planes.items():
         plane[lane[read], column] = cells[name][order][read, place]
-    _, first = np.unique(read, return_index=True)
-    planes["base"][lane[read[first]], column[first]] |= READ_START
-    return planes
+    laid, first = np.unique(read, return_index=True)
+    planes["base"][lane[laid], column[first]] |= READ_START
+    length = indel[order][read, place].astype(np.int32)
+    shown = length != 0
+    length = length[shown]
+    inserted = np.full(np.maximum(length, 0).sum(), N_BASE, np.uint8)
+    rows = LaneRows(
+        lane[laid], column[first].astype(np.int32), mapping[order][laid],
+        lane[read][shown], column[shown].astype(np.int32), length, inserted,
+        np.array([laid.size, length.size, inserted.size]),
+    )  # fmt: skip
+    return Lanes(planes, *rows.by_lane(lanes))
 
 
 @dataclass
@@ -131,11 +153,11 @@ class _Runs:
     mapping_quality: UInt8[np.ndarray, "runs"]
     code: UInt8[np.ndarray, "cells"]
     quality: UInt8[np.ndarray, "cells"]
-    indel: Int8[np.ndarray, "cells"]
+    indel: Int32[np.ndarray, "cells"]
 
     @classmethod
     def empty(cls) -> _Runs:
-        return cls(*(np.empty(0, kind) for kind in ("int64", "int64", "uint8", "uint8", "uint8", "int8")))
+        return cls(*(np.empty(0, kind) for kind in ("int64", "int64", "uint8", "uint8", "uint8", "int32")))
 
     @classmethod
     def joined(cls, parts: list[_Runs]) -> _Runs:
@@ -154,10 +176,11 @@ def _runs_of_windows(planes: ShardPlanes, start: int, stop: int, longest: int) -
         beyond = grid.halo + grid.reference_length
         high = min(stop - origin, grid.positions)
         within = window - shard.first_window
-        base, quality, mapping, indel = (
+        base, quality = (
             np.ascontiguousarray(getattr(planes, name)[:, within]).reshape(planes.num_lanes, grid.positions)
             for name in PLANES
         )
+        indel = _indels(planes, within)
         bounds = own, resume, min(beyond, high), high
         spans = np.empty((_find_runs(base, *bounds, longest, np.empty((0, 3), np.int64)), 3), np.int64)
         _find_runs(base, *bounds, longest, spans)
@@ -167,11 +190,33 @@ def _runs_of_windows(planes: ShardPlanes, start: int, stop: int, longest: int) -
         yield _Runs(
             low + origin - start,
             length,
-            mapping[lane, low],
+            planes.reads.mapping_quality[
+                _rows_at(planes.reads.first, planes.reads.column, within * planes.num_lanes + lane, low)
+            ],
             base[row, column],
             quality[row, column],
             indel[row, column],
         )
+
+
+def _indels(planes: ShardPlanes, window: int) -> Int32[np.ndarray, "lanes positions"]:
+    """Length of the indel behind each cell of a window."""
+    indels, lanes = planes.indels, planes.num_lanes
+    found = np.zeros((lanes, planes.grid.positions), np.int32)
+    first = indels.first[window * lanes : (window + 1) * lanes + 1]
+    lane = np.repeat(np.arange(lanes), np.diff(first))
+    rows = slice(first[0], first[-1])
+    # From the last to the first, so that of two at one place the first stays.
+    found[lane[::-1], indels.column[rows][::-1]] = indels.length[rows][::-1]
+    return found
+
+
+@numba.njit(cache=True)
+def _rows_at(first, column, lane, at):
+    rows = np.empty(lane.size, np.int64)
+    for index in range(lane.size):
+        rows[index] = row_at(first, column, lane[index], at[index])
+    return rows
 
 
 @numba.njit(cache=True)

@@ -1,16 +1,16 @@
 """How one cell of a window's planes is written: base codes and the bits beside them.
 
-============ ====== =====================================================================
-plane        type   meaning of a cell
-============ ====== =====================================================================
-base         uint8  bits 0-2: A C G T = 0-3, N = 4, deleted = 5, no read = 7;
-                    bit 3: first column of a read; bit 4: read on the reverse strand
-base_quality uint8  Phred; a deleted base takes the quality before it
-mapping_     uint8  Phred, of the read that the cell belongs to
-quality
-indel        int8   on the column before it: +length of an insertion, -length of a
-                    deletion, 0 none, clipped to +-120
-============ ====== =====================================================================
+============ ===== ======================================================================
+plane        type  meaning of a cell
+============ ===== ======================================================================
+base         uint8 bits 0-2: A C G T = 0-3, N = 4, deleted = 5, no read = 7;
+                   bit 3: first column of a read; bit 4: read on the reverse strand;
+                   bit 5: bases are inserted after this column; bit 6: a deletion follows
+base_quality uint8 Phred; a deleted base takes the quality before it
+============ ===== ======================================================================
+
+Of two indels at one place the bits tell the first, as samtools' pileup does. Their lengths and inserted bases, and what
+is one number for all cells of a read, stand in the tables of ``diffbio_core.windows.lanes``.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ NO_READ = 7
 CODE_MASK = 7
 READ_START = 8
 REVERSE_STRAND = 16
-
-MAX_INDEL = 120
-"""Largest length (bp) that the ``indel`` plane can hold."""
+INSERTION_FOLLOWS = 32
+DELETION_FOLLOWS = 64
+INDEL_FOLLOWS = INSERTION_FOLLOWS | DELETION_FOLLOWS
 
 MISSING_QUALITY = 30
 """Phred quality given to the bases of a read whose record holds none."""
@@ -36,8 +36,6 @@ UNKNOWN_MAPPING_QUALITY = 60
 PLANES = {
     "base": ("uint8", NO_READ),
     "base_quality": ("uint8", 0),
-    "mapping_quality": ("uint8", 0),
-    "indel": ("int8", 0),
 }
 """Type and fill value of each plane."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 from jaxtyping import UInt8
@@ -18,6 +20,7 @@ from diffbio_core.reads.records import (
 )
 from diffbio_core.reads.thinning import Interval, IntervalReads
 from diffbio_core.windows.grid import Shard, WindowGrid
+from diffbio_core.windows.lanes import LaneRows
 from diffbio_core.windows.planes import LANES_PER_BLOCK, MAX_LANES, PlaneBuffers, ShardPlanes
 from diffbio_core.windows.projection import Planes, Tally, project_reads
 
@@ -58,14 +61,19 @@ def pack_shard(
     columns = shard.num_windows * grid.reference_length + 2 * grid.halo
     if reference.size != columns:
         raise ValueError(f"reference must hold {columns} bases for shard {shard.name}, got {reference.size}")
-    deepest, indels, inserted_bases = _measure(reads.raw, reads.offset, reads.start, reads.end, first, columns)
-    planes = (buffers or PlaneBuffers()).take(-(-deepest // LANES_PER_BLOCK), shard.num_windows, grid.positions)
+    measured = _measure(
+        reads.raw, reads.offset, reads.start, reads.end, first, shard.num_windows, grid.reference_length, grid.halo
+    )
+    room = _Room(*map(int, measured))
+    blocks = -(-room.deepest // LANES_PER_BLOCK)
+    planes = (buffers or PlaneBuffers()).take(blocks, shard.num_windows, grid.positions)
     tally = Tally(
         mismatches=np.zeros((columns, 4), np.uint16),
         coverage_change=np.zeros(columns + 1, np.int32),
-        events=IndelEvents.empty(indels),
-        inserted=np.empty(inserted_bases, np.uint8),
+        events=IndelEvents.empty(room.indels),
+        inserted=np.empty(room.inserted, np.uint8),
         without_lane=np.zeros(len(reads), np.bool_),
+        rows=LaneRows.room(room.lane_reads, room.lane_indels, room.lane_inserted),
     )
     events = project_reads(
         reads.raw,
@@ -89,12 +97,15 @@ def pack_shard(
         grid,
         contig_length,
     )
+    lane_reads, lane_indels = tally.rows.by_lane(shard.num_windows * blocks * LANES_PER_BLOCK)
     windows = np.lib.stride_tricks.sliding_window_view(reference, grid.positions)[:: grid.reference_length]
     return ShardPlanes(
         shard,
         grid,
         contig_length,
         np.ascontiguousarray(windows),
+        reads=lane_reads,
+        indels=lane_indels,
         candidates=candidates,
         read_counts=_count_reads(reads, tally.without_lane, *grid.core(shard, contig_length)),
         **planes,
@@ -111,15 +122,45 @@ def _count_reads(reads: IntervalReads, without_lane: np.ndarray, core_start: int
     return {name: int(count) for name, count in zip(SET_ASIDE, counts, strict=True)}
 
 
+class _Room(NamedTuple):
+    """What the reads of a shard need at most.
+
+    Attributes:
+        deepest: Lanes.
+        indels: Indels of single reads.
+        inserted: Their inserted bases.
+        lane_reads: Reads, one counted in each window that it touches; likewise the other two.
+        lane_indels: Indels.
+        lane_inserted: Their inserted bases.
+    """
+
+    deepest: int
+    indels: int
+    inserted: int
+    lane_reads: int
+    lane_indels: int
+    lane_inserted: int
+
+
 @numba.njit(cache=True)
-def _measure(raw, offset, start, end, first, columns):
-    """Deepest place, at most the lanes there are; number of indels; number of inserted bases."""
+def _measure(raw, offset, start, end, first, windows, reference_length, halo):
+    """The fields of ``_Room``."""
+    columns = windows * reference_length + 2 * halo
     change = np.zeros(columns + 1, np.int32)
     indels = 0
     inserted = 0
+    lane_reads = 0
+    lane_indels = 0
+    lane_inserted = 0
     for read in range(offset.size):
-        change[max(start[read] - first, 0)] += 1
-        change[min(end[read] - first, columns)] -= 1
+        begin = max(start[read] - first, 0)
+        stop = min(end[read] - first, columns)
+        change[begin] += 1
+        change[stop] -= 1
+        lowest = max((begin - 2 * halo) // reference_length, 0)
+        highest = min((stop - 1) // reference_length, windows - 1)
+        touched = max(highest - lowest + 1, 0)
+        lane_reads += touched
         record = offset[read]
         cigar = record + 32 + np.int64(raw[record + 8])
         for operation in range(little_endian_16(raw, record + 12)):
@@ -127,11 +168,14 @@ def _measure(raw, offset, start, end, first, columns):
             if kind == CIGAR_I:
                 indels += 1
                 inserted += run
+                lane_indels += touched
+                lane_inserted += touched * run
             elif kind == CIGAR_D:
                 indels += 1
+                lane_indels += touched
     deepest = 0
     depth = 0
     for column in range(columns):
         depth += change[column]
         deepest = max(deepest, depth)
-    return min(deepest, MAX_LANES), indels, inserted
+    return min(deepest, MAX_LANES), indels, inserted, lane_reads, lane_indels, lane_inserted

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Int8, UInt8
+from jaxtyping import UInt8
 
 from diffbio_core.candidates.discovery import CandidateTable
 from diffbio_core.windows.encoding import PLANES
 from diffbio_core.windows.grid import Shard, WindowGrid
+from diffbio_core.windows.lanes import LaneIndels, LaneReads
 
 LANES_PER_BLOCK = 32
 """Lanes that are allocated, cleared and stored together."""
@@ -20,7 +22,7 @@ MAX_LANES = 256
 
 @dataclass
 class ShardPlanes:
-    """Planes, reference and candidates of the windows of one shard.
+    """Planes, tables, reference and candidates of the windows of one shard.
 
     A plane is an array (blocks, windows, ``LANES_PER_BLOCK``, positions): a block is contiguous, so it is stored as one
     chunk without a copy, and lanes that no read needs take no memory. ``plane`` gives the plain (window, lane,
@@ -31,7 +33,10 @@ class ShardPlanes:
         grid: The grid that the shard belongs to.
         contig_length: Length of the contig (bp).
         reference: Base codes under each window.
-        base: Blocks of the plane ``base``; likewise the other three (see ``encoding``).
+        base: Blocks of the plane ``base`` (see ``encoding``).
+        base_quality: Blocks of the plane ``base_quality``.
+        reads: What is one number per read.
+        indels: Indels of single reads.
         candidates: Alleles that the reads propose.
         read_counts: Reads by what became of them.
     """
@@ -42,8 +47,8 @@ class ShardPlanes:
     reference: UInt8[np.ndarray, "windows positions"]
     base: UInt8[np.ndarray, "blocks windows lanes positions"]
     base_quality: UInt8[np.ndarray, "blocks windows lanes positions"]
-    mapping_quality: UInt8[np.ndarray, "blocks windows lanes positions"]
-    indel: Int8[np.ndarray, "blocks windows lanes positions"]
+    reads: LaneReads
+    indels: LaneIndels
     candidates: CandidateTable
     read_counts: dict[str, int] = field(default_factory=dict)
 
@@ -65,17 +70,16 @@ class PlaneBuffers:
     """
 
     def __init__(self) -> None:
-        self._held: dict[str, np.ndarray] = {}
-        self._shape: tuple[int, int] | None = None
+        self._held = {name: np.empty(0, kind) for name, (kind, _) in PLANES.items()}
 
     def take(self, blocks: int, windows: int, positions: int) -> dict[str, np.ndarray]:
         """Cleared planes, each (blocks, windows, ``LANES_PER_BLOCK``, positions)."""
-        if self._shape != (windows, positions):
-            # Pages are taken from the system only when touched, so the unused blocks at the end cost nothing.
-            shape = MAX_LANES // LANES_PER_BLOCK, windows, LANES_PER_BLOCK, positions
-            self._held = {name: np.empty(shape, kind) for name, (kind, _) in PLANES.items()}
-            self._shape = windows, positions
-        planes = {name: held[:blocks] for name, held in self._held.items()}
-        for name, (_, fill) in PLANES.items():
+        shape = blocks, windows, LANES_PER_BLOCK, positions
+        planes = {}
+        for name, (kind, fill) in PLANES.items():
+            if self._held[name].size < math.prod(shape):
+                # Pages are taken from the system only when touched, so room for all lanes costs nothing.
+                self._held[name] = np.empty(MAX_LANES * windows * positions, kind)
+            planes[name] = self._held[name][: math.prod(shape)].reshape(shape)
             planes[name].fill(fill)
         return planes

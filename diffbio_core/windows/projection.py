@@ -31,7 +31,9 @@ from diffbio_core.windows.encoding import (
     CODE_MASK,
     CODE_OF_NIBBLE,
     DELETED,
-    MAX_INDEL,
+    DELETION_FOLLOWS,
+    INDEL_FOLLOWS,
+    INSERTION_FOLLOWS,
     MISSING_QUALITY,
     N_BASE,
     NO_READ,
@@ -39,18 +41,17 @@ from diffbio_core.windows.encoding import (
     REVERSE_STRAND,
     UNKNOWN_MAPPING_QUALITY,
 )
+from diffbio_core.windows.lanes import LaneRows
 from diffbio_core.windows.planes import LANES_PER_BLOCK
 
 _CODES_OF_BYTE = np.stack([np.repeat(CODE_OF_NIBBLE, 16), np.tile(CODE_OF_NIBBLE, 16)], axis=1)
 
 
 class Planes(NamedTuple):
-    """The four planes of a shard, each (blocks, windows, lanes of a block, positions)."""
+    """The planes of a shard, each (blocks, windows, lanes of a block, positions)."""
 
     base: np.ndarray
     base_quality: np.ndarray
-    mapping_quality: np.ndarray
-    indel: np.ndarray
 
 
 class Tally(NamedTuple):
@@ -62,6 +63,7 @@ class Tally(NamedTuple):
         events: Room for the indels of single reads.
         inserted: Room for their inserted bases.
         without_lane: Per read, whether a window had no lane for it.
+        rows: Room for the reads and indels of each lane.
     """
 
     mismatches: np.ndarray
@@ -69,6 +71,7 @@ class Tally(NamedTuple):
     events: IndelEvents
     inserted: np.ndarray
     without_lane: np.ndarray
+    rows: LaneRows
 
 
 @numba.njit(cache=True)
@@ -148,12 +151,13 @@ def _decode(packed, codes):
 def _project_read(raw, record, codes, window_start, clip, reference, halo, planes, window, lane, tally, found):
     """Write one read to its lane of one window, from column ``clip`` on; columns here are the window's own.
 
+    Nothing is written where the read has no cell in the window.
+
     ``found`` is the number of events and of inserted bases so far, and what is returned is the new one.
     """
     bases = planes.base[lane // LANES_PER_BLOCK, window, lane % LANES_PER_BLOCK]
     qualities = planes.base_quality[lane // LANES_PER_BLOCK, window, lane % LANES_PER_BLOCK]
-    mapping = planes.mapping_quality[lane // LANES_PER_BLOCK, window, lane % LANES_PER_BLOCK]
-    indels = planes.indel[lane // LANES_PER_BLOCK, window, lane % LANES_PER_BLOCK]
+    lane_of_all = window * planes.base.shape[0] * LANES_PER_BLOCK + lane
     positions = bases.size
     reference_length = positions - 2 * halo
     origin = window * reference_length
@@ -184,7 +188,6 @@ def _project_read(raw, record, codes, window_start, clip, reference, halo, plane
                 first_cell = min(first_cell, low)
                 shown = codes[query + low - column : query + high - column]
                 _paint(bases[low:high], shown, strand)
-                mapping[low:high] = mapped
                 if no_quality:
                     qualities[low:high] = MISSING_QUALITY
                 else:
@@ -202,13 +205,13 @@ def _project_read(raw, record, codes, window_start, clip, reference, halo, plane
             anchor = column - 1
             if clip <= anchor < positions and bases[anchor] & CODE_MASK != NO_READ:
                 signed = run if kind == CIGAR_I else -run
-                # The first of two indels at one place is the one that the plane shows, as in samtools' pileup.
-                if indels[anchor] == 0:
-                    indels[anchor] = min(max(signed, -MAX_INDEL), MAX_INDEL)
+                if not bases[anchor] & INDEL_FOLLOWS:
+                    bases[anchor] |= np.uint8(INSERTION_FOLLOWS if kind == CIGAR_I else DELETION_FOLLOWS)
+                _note_indel(tally.rows, lane_of_all, anchor, signed, codes[query : query + max(signed, 0)])
                 left = anchor
                 # An indel that stands against another one cannot pass it.
                 if before != CIGAR_I and before != CIGAR_D:
-                    left -= _left_shift(bases, indels, reference[origin:], clip, anchor, signed, codes, query)
+                    left -= _left_shift(bases, reference[origin:], clip, anchor, signed, codes, query)
                 if signed >= -MAX_DELETION and halo <= left < halo + reference_length:
                     inserted = codes[query - (anchor - left) :][: max(signed, 0)]
                     found = _note_event(tally, found, window, lane, left, signed, inserted, counts)
@@ -219,7 +222,6 @@ def _project_read(raw, record, codes, window_start, clip, reference, halo, plane
                     first_cell = min(first_cell, low)
                     bases[low:high] = DELETED | strand
                     qualities[low:high] = MISSING_QUALITY if no_quality else phred[query - 1]
-                    mapping[low:high] = mapped
         if kind == CIGAR_M or kind == CIGAR_D or kind == CIGAR_N:
             column += run
         if kind == CIGAR_M or kind == CIGAR_I or kind == CIGAR_S:
@@ -227,6 +229,11 @@ def _project_read(raw, record, codes, window_start, clip, reference, halo, plane
         before = kind
     if first_cell < positions:
         bases[first_cell] |= READ_START
+        rows = tally.rows
+        rows.read_lane[rows.used[0]] = lane_of_all
+        rows.read_column[rows.used[0]] = first_cell
+        rows.read_mapping[rows.used[0]] = mapped
+        rows.used[0] += 1
     return found
 
 
@@ -265,13 +272,13 @@ def _count_mismatches(codes, qualities, reference, mismatches):
 
 
 @numba.njit(cache=True)
-def _left_shift(bases, indels, reference, clip, anchor, signed, codes, query):
+def _left_shift(bases, reference, clip, anchor, signed, codes, query):
     """Columns by which an indel can be written further left within this stretch of the read, as VCF writes it."""
     shift = np.int64(0)
     while shift < MAX_SHIFT and anchor - shift > clip:
         there = anchor - shift
         code = reference[there]
-        if code >= N_BASE or bases[there] & CODE_MASK != code or indels[there - 1] != 0:
+        if code >= N_BASE or bases[there] & CODE_MASK != code or bases[there - 1] & INDEL_FOLLOWS:
             break
         if signed < 0:
             if there - signed >= reference.size or reference[there - signed] != code:
@@ -280,6 +287,17 @@ def _left_shift(bases, indels, reference, clip, anchor, signed, codes, query):
             break
         shift += 1
     return shift
+
+
+@numba.njit(cache=True)
+def _note_indel(rows, lane, column, signed, inserted):
+    number, size = rows.used[1], rows.used[2]
+    rows.indel_lane[number] = lane
+    rows.indel_column[number] = column
+    rows.indel_length[number] = signed
+    rows.inserted[size : size + inserted.size] = inserted
+    rows.used[1] += 1
+    rows.used[2] += inserted.size
 
 
 @numba.njit(cache=True)

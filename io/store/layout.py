@@ -18,7 +18,7 @@ from diffbio_core.windows.encoding import PLANES
 from diffbio_core.windows.grid import WindowGrid
 from diffbio_core.windows.planes import LANES_PER_BLOCK, MAX_LANES
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout; written to every contig and checked when it is opened."""
 
 RAGGED_CHUNK = 256
@@ -41,10 +41,11 @@ CANDIDATE_COLUMNS = {
 """Type and meaning of the arrays with an entry for each candidate of a window."""
 
 _MEANING = {
-    "base": "bits 0-2: A C G T 0-3, N 4, deleted 5, no read 7; bit 3: first column of a read; bit 4: reverse strand",
+    "base": (
+        "bits 0-2: A C G T 0-3, N 4, deleted 5, no read 7; bit 3: first column of a read; bit 4: reverse strand; "
+        "bit 5: bases are inserted after this column; bit 6: a deletion follows"
+    ),
     "base_quality": "Phred; a deleted base takes the quality before it",
-    "mapping_quality": "Phred, of the read that the cell belongs to",
-    "indel": "on the column before it: +length of an insertion, -length of a deletion, 0 none, clipped to +-120",
 }
 
 MARKERS = "shards"

@@ -7,6 +7,7 @@ that the shard is whole. Chunks of lanes that no read needs are not written.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,7 @@ from diffbio_core.problems import InputError
 from diffbio_core.reads.arrays import cut_reads
 from diffbio_core.windows.encoding import N_BASE, PLANES
 from diffbio_core.windows.grid import Shard, WindowGrid
+from diffbio_core.windows.lanes import LaneIndels, LaneReads
 from diffbio_core.windows.planes import LANES_PER_BLOCK, PlaneBuffers, ShardPlanes
 from diffbio_io.files.locks import locked
 from diffbio_io.regions import parse_region
@@ -167,6 +169,7 @@ class WindowStore:
                 lane = block * LANES_PER_BLOCK
                 arrays[name][rows, lane : lane + LANES_PER_BLOCK] = cells
         arrays["reference"][rows] = planes.reference
+        self._write_file(self._tables_path(shard), _pack_tables(planes))
         longest = write_candidates(arrays, rows, planes.candidates, shard.num_windows)
         marker = {
             "format": FORMAT,
@@ -253,6 +256,9 @@ class WindowStore:
         marker = f"{self._root}/{self._marker_path(shard)}"
         if self._files.exists(marker):
             self._files.rm_file(marker)
+        tables = f"{self._root}/{self._tables_path(shard)}"
+        if self._files.exists(tables):
+            self._files.rm_file(tables)
         # The reference is written in every shard, before all that comes after the planes.
         if not any(self._files.exists(f"{group}/{name}/c/{shard.index}") for name in ("base", "reference")):
             return
@@ -317,15 +323,32 @@ class WindowStore:
             for block in range(blocks.shape[0]):
                 lane = block * LANES_PER_BLOCK
                 blocks[block] = arrays[name][rows, lane : lane + LANES_PER_BLOCK]
+        reads, indels = self._read_tables(shard, marker)
         return ShardPlanes(
             shard,
             self.grid,
             self._lengths[shard.contig],
             np.asarray(arrays["reference"][rows]),
+            planes["base"],
+            planes["base_quality"],
+            reads=reads,
+            indels=indels,
             candidates=read_candidates(arrays, rows, marker["ragged"]),
             read_counts=marker["read_counts"],
-            **planes,
         )
+
+    def _read_tables(self, shard: Shard, marker: Mapping[str, Any]) -> tuple[LaneReads, LaneIndels]:
+        """The tables of some windows of a shard."""
+        content = self._files.cat_file(f"{self._root}/{self._tables_path(shard)}")
+        with np.load(io.BytesIO(content)) as held:
+            reads = LaneReads(*(held[f"reads.{name}"] for name in LaneReads.__dataclass_fields__))
+            indels = LaneIndels(*(held[f"indels.{name}"] for name in LaneIndels.__dataclass_fields__))
+        lanes = marker["lanes"]
+        first, last = (window - marker["first_window"] for window in (shard.first_window, shard.last_window))
+        return reads.lanes(first * lanes, last * lanes), indels.lanes(first * lanes, last * lanes)
+
+    def _tables_path(self, shard: Shard) -> str:
+        return f"{group_name(shard.contig)}/{MARKERS}/{shard.index:06d}.npz"
 
     def _contig(self, contig: str) -> dict[str, zarr.Array]:
         if contig not in self._arrays:
@@ -380,6 +403,14 @@ class WindowStore:
             os.replace(path + ".partial", path)
         else:
             self._files.pipe_file(path, content)
+
+
+def _pack_tables(planes: ShardPlanes) -> bytes:
+    held = io.BytesIO()
+    tables = {"reads": planes.reads, "indels": planes.indels}
+    arrays = {f"{key}.{name}": values for key, table in tables.items() for name, values in vars(table).items()}
+    np.savez_compressed(held, **arrays)
+    return held.getvalue()
 
 
 def _checksums(planes: ShardPlanes) -> dict[str, int]:

@@ -7,6 +7,7 @@ import numpy as np
 from diffbio_core.candidates.discovery import CandidateTable
 from diffbio_core.windows.encoding import BASES
 from diffbio_core.windows.grid import Shard, WindowGrid
+from diffbio_core.windows.lanes import LaneIndels, LaneReads
 from diffbio_core.windows.planes import PlaneBuffers, ShardPlanes
 
 GRID = WindowGrid(reference_length=256, halo=192, windows_per_shard=2)
@@ -30,9 +31,9 @@ def shard_with(alleles):
         np.array([BASES.index(base) for base in "".join(inserted)], np.uint8),
     )
     windows = np.stack([codes[: GRID.positions], codes[256 : 256 + GRID.positions]])
-    return ShardPlanes(
-        Shard("c", 0, 0, 2), GRID, 512, windows, **PlaneBuffers().take(0, 2, GRID.positions), candidates=table
-    )
+    nothing = PlaneBuffers().take(0, 2, GRID.positions)
+    tables = LaneReads.none(0), LaneIndels.none(0)
+    return ShardPlanes(Shard("c", 0, 0, 2), GRID, 512, windows, *nothing.values(), *tables, table)
 
 
 def base(position, length=1):

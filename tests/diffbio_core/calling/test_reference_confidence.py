@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from diffbio_core.calling.reference_confidence import reference_blocks, with_unseen_allele
 from diffbio_core.calling.sites import CalledSite
 from diffbio_core.candidates.discovery import CandidateTable
-from diffbio_core.windows.encoding import N_BASE, PLANES, REVERSE_STRAND
+from diffbio_core.windows.encoding import DELETION_FOLLOWS, N_BASE, PLANES, REVERSE_STRAND
 from diffbio_core.windows.grid import Shard, WindowGrid
+from diffbio_core.windows.lanes import LaneRows
 from diffbio_core.windows.planes import LANES_PER_BLOCK, ShardPlanes
 
 GRID = WindowGrid(reference_length=256, halo=192, windows_per_shard=2)
@@ -24,19 +25,25 @@ def planes_of(*reads):
     blocks = -(-max(len(reads), 1) // LANES_PER_BLOCK)
     shape = blocks, 2, LANES_PER_BLOCK, GRID.positions
     planes = {name: np.full(shape, fill, kind) for name, (kind, fill) in PLANES.items()}
+    rows = LaneRows.room(2 * len(reads), 0, 0)
     for lane, (start, codes, base_quality, mapping_quality) in enumerate(reads):
         for window in range(2):
+            row = 2 * lane + window
+            rows.read_lane[row] = window * blocks * LANES_PER_BLOCK + lane
+            rows.read_column[row] = max(FIRST + start - (2 + window) * GRID.reference_length + GRID.halo, 0)
+            rows.read_mapping[row] = mapping_quality
+            rows.used[0] += 1
             for offset, code in enumerate(codes):
                 column = FIRST + start + offset - (2 + window) * GRID.reference_length + GRID.halo
                 if 0 <= column < GRID.positions:
                     cell = lane // LANES_PER_BLOCK, window, lane % LANES_PER_BLOCK, column
                     planes["base"][cell] = code | (REVERSE_STRAND if lane % 2 else 0)
                     planes["base_quality"][cell] = base_quality
-                    planes["mapping_quality"][cell] = mapping_quality
     kinds = (np.int16, np.int16, np.int32, np.uint8, np.int32, np.int32, np.uint8, np.uint8)
     table = CandidateTable(*(np.zeros(1 if number in (4, 5) else 0, kind) for number, kind in enumerate(kinds)))
     reference = np.zeros((2, GRID.positions), np.uint8)
-    return ShardPlanes(SHARD, GRID, 2000, reference, candidates=table, **planes)
+    lane_reads, indels = rows.by_lane(2 * blocks * LANES_PER_BLOCK)
+    return ShardPlanes(SHARD, GRID, 2000, reference, **planes, reads=lane_reads, indels=indels, candidates=table)
 
 
 def matching(number, quality=30, mapping_quality=60):
@@ -73,7 +80,7 @@ def test_a_read_that_shows_something_else_cuts_a_block_of_lower_confidence(shown
     codes = {"another base": 2, "a deletion": 5, "an indel that follows": 0}[shown]
     planes = planes_of(*matching(20), (8, [codes], 30, 60))
     if shown == "an indel that follows":
-        planes.indel[0, 0, 20, FIRST + 8 - 512 + GRID.halo] = -3
+        planes.base[0, 0, 20, FIRST + 8 - 512 + GRID.halo] |= DELETION_FOLLOWS
     # The 21st read costs 30 against a heterozygote, and gives it back 3.
     assert rows(reference_blocks(planes, WHOLE, [])) == [
         (0, 8, True, 60, 20, [0, 60, 600]),

@@ -1,5 +1,7 @@
 """Planes in the form of reads, and back; the same pileup comes out of both."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,11 +9,11 @@ from hypothesis import strategies as st
 
 from diffbio_core.operators.variant import DifferentiablePileup, LanePileup, PileupConfig
 from diffbio_core.reads.arrays import cut_reads, lay_in_lanes
-from diffbio_core.windows.encoding import PLANES
+from diffbio_core.windows.encoding import NO_READ, PLANES
 from diffbio_core.windows.grid import WindowGrid
 from diffbio_io.alignments.reader import AlignmentReader
 from diffbio_io.reference import Reference
-from tests.alignments import Sam, pack, write_bam
+from tests.alignments import Sam, assert_same_planes, dense_planes, pack, write_bam
 from tests.random_reads import random_reads, random_reference
 from tests.shared_data import SHARED
 
@@ -109,16 +111,18 @@ def test_reads_laid_in_lanes_share_one_where_they_do_not_overlap():
         "positions": np.array([2, 3, 4]),
         "quality": np.full((3, 2), 20.0),
     }
-    planes = lay_in_lanes(data, 6)
+    laid = lay_in_lanes(data, 6)
+    planes = laid.planes
     assert planes["base"].tolist() == [[7, 7, 0 | 8, 1, 1 | 8, 1], [7, 7, 7, 2 | 8, 3, 7]]
     assert planes["base_quality"].tolist() == [[0, 0, 20, 20, 20, 20], [0, 0, 0, 20, 20, 0]]
-    assert planes["mapping_quality"].max() == 60
+    assert (laid.reads.first.tolist(), laid.reads.column.tolist()) == ([0, 2, 3], [2, 4, 3])
+    assert laid.reads.mapping_quality.tolist() == [60, 60, 60]
 
 
 def test_soft_bases_are_written_as_their_likeliest():
     bases = [[0.2, 0.7, 0.1, 0], [0.5, 0.5, 0, 0], [0, 0, 0, 0]]
     data = {"reads": np.array([bases]), "positions": np.array([0]), "quality": np.full((1, 3), 9.0)}
-    assert (lay_in_lanes(data, 3)["base"] & 7).tolist() == [[1, 4, 5]]
+    assert (lay_in_lanes(data, 3).planes["base"] & 7).tolist() == [[1, 4, 5]]
 
 
 def test_cells_beside_the_window_are_left_out():
@@ -127,7 +131,7 @@ def test_cells_beside_the_window_are_left_out():
         "positions": np.array([-2, 1, 9]),
         "quality": np.full((3, 3), 9.0),
     }
-    assert lay_in_lanes(data, 2)["base"].tolist() == [[2 | 8, 3 | 8]]
+    assert lay_in_lanes(data, 2).planes["base"].tolist() == [[2 | 8, 3 | 8]]
 
 
 def test_arrays_that_do_not_fit_are_refused():
@@ -169,8 +173,7 @@ def test_lanes_of_reads_give_back_the_reads_and_reads_of_lanes_the_lanes(tmp_pat
     again = cut_reads([as_shard(planes, laid)], 0, 800)
     assert sorted(read_bytes(again)) == sorted(read_bytes(reads))
     twice = lay_in_lanes(again, 800)
-    for name in PLANES:
-        np.testing.assert_array_equal(twice[name], laid[name])
+    assert_same_planes(as_shard(planes, twice), as_shard(planes, laid))
 
 
 def test_planes_of_plain_reads_come_back_cell_by_cell(shards_of):
@@ -183,24 +186,26 @@ def test_planes_of_plain_reads_come_back_cell_by_cell(shards_of):
     ]
     (planes,) = shards_of(*reads, grid=WindowGrid(512, 256, 1))
     laid = lay_in_lanes(cut_reads([planes], 0, 512), 512)
-    for name, (_, fill) in PLANES.items():
-        core = planes.plane(name)[0, :, 256:768]
-        used = laid[name].shape[0]
-        np.testing.assert_array_equal(laid[name], core[:used])
-        assert np.all(core[used:] == fill)
+    used = laid.planes["base"].shape[0]
+    for found, wanted in zip(dense_planes(as_shard(planes, laid)), dense_planes(planes), strict=True):
+        np.testing.assert_array_equal(found[0, :used], wanted[0, :used])
+    assert np.all(planes.plane("base")[0, used:] == NO_READ)
 
 
 def as_shard(planes, laid):
-    """A shard of one window with the planes given, in place of its own."""
-    halo, (lanes, length) = planes.grid.halo, laid["base"].shape
+    """A shard of one window with what was laid, in place of its own."""
+    halo, (lanes, length) = planes.grid.halo, laid.planes["base"].shape
     blocks = {}
     for name, (kind, fill) in PLANES.items():
         block = np.full((-(-lanes // 32), 1, 32, planes.grid.positions), fill, kind)
-        block.reshape(-1, planes.grid.positions)[:lanes, halo : halo + length] = laid[name]
+        block.reshape(-1, planes.grid.positions)[:lanes, halo : halo + length] = laid.planes[name]
         blocks[name] = block
-    return type(planes)(
-        planes.shard, planes.grid, planes.contig_length, planes.reference, candidates=planes.candidates, **blocks
+    empty = 32 * blocks["base"].shape[0] - lanes
+    reads, indels = (
+        replace(table, first=np.pad(table.first, (0, empty), "edge"), column=table.column + halo)
+        for table in (laid.reads, laid.indels)
     )
+    return replace(planes, **blocks, reads=reads, indels=indels)
 
 
 def both_pileups(shards, start, stop, config):

@@ -10,6 +10,8 @@ from diffbio_core.windows.encoding import (
     CODE_MASK,
     CODE_OF_ASCII,
     DELETED,
+    DELETION_FOLLOWS,
+    INSERTION_FOLLOWS,
     MISSING_QUALITY,
     N_BASE,
     NO_READ,
@@ -18,11 +20,12 @@ from diffbio_core.windows.encoding import (
     UNKNOWN_MAPPING_QUALITY,
 )
 from diffbio_core.windows.grid import WindowGrid
+from diffbio_core.windows.lanes import LaneRows
 from diffbio_core.windows.packing import shard_interval
-from diffbio_core.windows.planes import LANES_PER_BLOCK, PlaneBuffers
+from diffbio_core.windows.planes import LANES_PER_BLOCK, PlaneBuffers, ShardPlanes
 from diffbio_core.windows.projection import Planes, Tally, project_reads
 from diffbio_io.alignments.reader import AlignmentReader
-from tests.alignments import Sam, shard_codes, write_bam
+from tests.alignments import Sam, dense_planes, shard_codes, write_bam
 from tests.random_reads import random_reads, random_reference
 
 GRID = WindowGrid(256, 192, 3)
@@ -32,7 +35,7 @@ A, C, G, T = range(4)
 def row(planes, lane=0):
     """What lies under one lane of the only window: position -> (code, quality, mapping quality, indel)."""
     halo = planes.grid.halo
-    base, *others = (planes.plane(name)[0, lane] for name in ("base", "base_quality", "mapping_quality", "indel"))
+    base, *others = (plane[0, lane] for plane in dense_planes(planes))
     held = np.flatnonzero(base & CODE_MASK != NO_READ)
     return {int(at) - halo: (int(base[at]) & CODE_MASK, *(int(plane[at]) for plane in others)) for at in held}
 
@@ -106,7 +109,7 @@ def test_a_leading_deletion_covers_nothing_and_a_trailing_one_does(planes_of):
     assert indels(planes) == {104: -2}
 
 
-def test_of_two_indels_at_one_place_the_plane_shows_the_first(planes_of):
+def test_of_two_indels_at_one_place_the_cell_shows_the_first(planes_of):
     assert indels(planes_of(Sam(100, "3M2I3D3M"))) == {102: 2}
     assert indels(planes_of(Sam(100, "3M3D2I3M"))) == {102: -3, 105: 2}
 
@@ -127,9 +130,18 @@ def test_an_indel_behind_a_skipped_region_tells_nothing(planes_of):
     assert indels(planes, 0) == indels(planes, 1) == {}
 
 
-def test_an_indel_longer_than_the_plane_holds_is_clipped(planes_of):
-    assert indels(planes_of(Sam(10, "3M200D3M"))) == {12: -120}
-    assert indels(planes_of(Sam(10, "3M200I3M"))) == {12: 120}
+def test_indels_of_any_length_are_told_with_what_they_insert(planes_of):
+    planes = planes_of(Sam(10, "3M200D3M"), Sam(300, "3M200I3M", "ACG" + "ACGT" * 50 + "ACG"))
+    assert indels(planes) == {12: -200, 302: 200}
+    assert planes.indels.sequence_start.tolist() == [0, 0, 200]
+    assert planes.indels.sequence.tolist() == [A, C, G, T] * 50
+
+
+def test_both_of_two_indels_at_one_place_stand_in_the_table(planes_of):
+    planes = planes_of(Sam(100, "3M2I3D3M", "ACGTTACG"))
+    cell = planes.plane("base")[0, 0, 102 + planes.grid.halo]
+    assert cell & (INSERTION_FOLLOWS | DELETION_FOLLOWS) == INSERTION_FOLLOWS
+    assert (planes.indels.length.tolist(), planes.indels.sequence.tolist()) == ([2, -3], [T, T])
 
 
 def test_missing_base_qualities_are_thirty(planes_of):
@@ -175,15 +187,20 @@ class Projected:
             IndelEvents.empty(10_000),
             np.empty(100_000, np.uint8),
             np.zeros(len(reads), np.bool_),
+            LaneRows.room(30_000, 30_000, 300_000),
         )
         self.events = project_reads(
             reads.raw, reads.offset, reads.start, reads.end, reference, self.first,
             GRID.reference_length, GRID.halo, self.planes, self.tally,
         )  # fmt: skip
+        self.packed = ShardPlanes(
+            shard, GRID, 2000, np.zeros((shard.num_windows, GRID.positions), np.uint8), *self.planes,
+            *self.tally.rows.by_lane(shard.num_windows * blocks * LANES_PER_BLOCK), None,
+        )  # fmt: skip
 
     def lanes(self, window):
-        """The four planes of a window, each (lane, position)."""
-        return [plane[:, window].reshape(-1, GRID.positions) for plane in self.planes]
+        """Planes of a window, each (lane, position): base, base quality, mapping quality, indel."""
+        return [plane[window] for plane in dense_planes(self.packed)]
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +246,9 @@ def test_a_read_takes_the_first_free_lane_of_every_window_that_it_touches(projec
             expected[first_cells[readers < len(shard.reads)]] = True
             assert (owner[held] >= 0).all()
             np.testing.assert_array_equal((held & (base & READ_START != 0)).ravel(), expected)
+            rows = shard.packed.reads
+            at = slice(rows.first[window * LANES_PER_BLOCK], rows.first[(window + 1) * LANES_PER_BLOCK])
+            np.testing.assert_array_equal(rows.column[at], np.flatnonzero(expected) % GRID.positions)
             reads_seen += expected.sum()
     assert reads_seen > 100
 

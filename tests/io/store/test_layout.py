@@ -81,7 +81,7 @@ def test_the_starts_of_all_windows_are_one_chunk_without_compression(contig):
 
 def test_a_contig_tells_its_layout_and_what_it_was_made_of(contig):
     assert dict(contig.attrs) == {
-        "format": 1,
+        "format": 2,
         "contig": "c1",
         "contig_length": 5000,
         "reference_length": 512,

@@ -135,7 +135,9 @@ def test_a_marker_that_was_cut_off_is_none(filled, shards):
     assert filled.marker(shards[1].shard) is None
 
 
-@pytest.mark.parametrize("array", ["base", "indel", "reference", "candidate_column", "support_lane", "inserted_base"])
+@pytest.mark.parametrize(
+    "array", ["base", "base_quality", "reference", "candidate_column", "support_lane", "inserted_base"]
+)
 @pytest.mark.parametrize("damage", ["change", "cut", "remove"])
 def test_a_damaged_chunk_is_told_with_its_shard(filled, shards, array, damage):
     path = next(path for path in sorted(chunk(filled, array, 1).rglob("*")) if path.is_file())
