@@ -11,6 +11,8 @@ from jaxtyping import UInt8
 
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.windows.encoding import BASES, CODE_OF_ASCII, N_BASE
+from diffbio_io.fasta import index_problem
+from diffbio_io.files.kinds import file_problem, foreign_compression
 from diffbio_io.files.locks import locked_folder
 
 _LETTERS = np.frombuffer(BASES.encode("ascii"), np.uint8)
@@ -33,22 +35,24 @@ class Reference:
         work_dir: Where an absent index is built, and a link to the file made, if its own folder cannot be written.
 
     Raises:
-        InputError: The file is missing or empty, is not FASTA, is compressed with plain gzip, or has no index and none
-            can be built.
+        InputError: The file is missing or empty, is not FASTA, is compressed with plain gzip, or has another file's
+            index, or none and none can be built.
     """
 
     def __init__(self, path: str | os.PathLike[str], work_dir: str | os.PathLike[str] | None = None) -> None:
         self.path = Path(path)
-        if not self.path.is_file():
-            raise InputError(
-                [Problem(str(path), "no such file", "Give the FASTA file that the reads were aligned to.")]
-            )
+        problem = file_problem(path, "Give the FASTA file that the reads were aligned to.")
+        if problem:
+            raise InputError([problem])
         self.indexed = _indexed(self.path, None if work_dir is None else Path(work_dir))
         try:
             self._fasta = pysam.FastaFile(str(self.indexed))
         except (OSError, ValueError) as error:
             what = f"cannot be opened with its index {self.indexed}.fai ({error})"
             raise InputError([Problem(str(path), what, _REINDEX)]) from error
+        problem = index_problem(self.path, self.indexed)
+        if problem:
+            raise InputError([problem])
         self.contigs: dict[str, int] = dict(zip(self._fasta.references, self._fasta.lengths, strict=True))
         self._block: tuple[str, int, str] | None = None
         if not self.contigs:
@@ -65,6 +69,9 @@ class Reference:
         low, high = max(start, 0), min(stop, length)
         if low < high:
             letters = self._fasta.fetch(contig, low, high).encode("ascii")
+            if len(letters) != high - low:  # htslib leaves out what cannot be printed
+                what = f"holds characters that are no bases between {contig}:{low + 1} and {high}"
+                raise InputError([Problem(str(self.path), what, "Copy it again.")])
             codes[low - start : high - start] = CODE_OF_ASCII[np.frombuffer(letters, np.uint8)]
         return codes
 
@@ -103,7 +110,11 @@ _REINDEX = "Remove the index and run `samtools faidx` on the file again."
 def _indexed(path: Path, work_dir: Path | None) -> Path:
     """A path of the file beside which its index stands: its own, or that of a link in the work directory."""
     with path.open("rb") as file:
-        compressed = file.read(2) == b"\x1f\x8b"
+        head = file.read(8)
+    foreign = foreign_compression(path, head)
+    if foreign:
+        raise InputError([foreign])
+    compressed = head[:2] == b"\x1f\x8b"
     places = [path] + ([work_dir / path.name] if work_dir else [])
     for place in places:
         if _is_indexed(place, path, compressed):

@@ -16,12 +16,13 @@ class CorruptBlock(ValueError):
     """A BGZF block that cannot be decompressed, or whose checksum differs."""
 
 
-def read_blocks(file: BinaryIO, virtual_offset: int) -> Iterator[bytes]:
+def read_blocks(file: BinaryIO, virtual_offset: int, read_ahead: int = _READ_AHEAD) -> Iterator[bytes]:
     """Uncompressed contents of the blocks from a virtual offset to the end of the file.
 
     Args:
         file: BGZF file, opened for reading bytes.
         virtual_offset: Offset of the block in the file << 16, plus the offset within its uncompressed contents.
+        read_ahead: Bytes of the file that are read at once.
 
     Raises:
         CorruptBlock: A block is cut off, is no BGZF block, or fails its checksum.
@@ -33,7 +34,7 @@ def read_blocks(file: BinaryIO, virtual_offset: int) -> Iterator[bytes]:
     start = 0
     while True:
         if len(held) - start < 1 << 16:
-            more = file.read(_READ_AHEAD)
+            more = file.read(read_ahead)
             held, start = held[start:] + more, 0
             if not held:
                 return
@@ -48,6 +49,8 @@ def read_blocks(file: BinaryIO, virtual_offset: int) -> Iterator[bytes]:
             raise CorruptBlock(f"the block at byte {at} cannot be decompressed: {error}") from None
         if len(data) != length or isal_zlib.crc32(data) != checksum:
             raise CorruptBlock(f"the block at byte {at} fails its checksum")
+        if skip > length:
+            raise CorruptBlock(f"the block at byte {at} ends before byte {skip} of its contents")
         yield data[skip:] if skip else data
         skip = 0
         start += size

@@ -39,13 +39,15 @@ class BamIndex:
             if data[:4] not in (b"BAI\1", b"CSI\1"):
                 raise ValueError(f"{path} is neither a BAI nor a CSI index")
             self._read(data, csi=data[:4] == b"CSI\1")
-        except (struct.error, zlib.error, EOFError) as error:
+        except (struct.error, zlib.error, EOFError, OSError) as error:
             raise ValueError(f"{path} is cut off or damaged: {error}") from None
 
     def _read(self, data: bytes, *, csi: bool) -> None:
         self._min_shift, self._depth, at = 14, 5, 4
         if csi:
             self._min_shift, self._depth, auxiliary = struct.unpack_from("<3i", data, 4)
+            if not (0 <= self._min_shift <= 31 and 0 <= self._depth <= 10 and auxiliary >= 0):
+                raise ValueError("its header is damaged")
             at = 16 + auxiliary
         self._pseudo_bin = ((1 << 3 * (self._depth + 1)) - 1) // 7 + 1
         (number,) = struct.unpack_from("<i", data, at)
@@ -83,6 +85,16 @@ class BamIndex:
         self._contigs.append(_ContigIndex(bins, first_offset, linear))
         self.mapped.append(0 if mapped is None and not bins else mapped)
         return at
+
+    @property
+    def num_contigs(self) -> int:
+        """Contigs that the index is of."""
+        return len(self._contigs)
+
+    def span(self, contig: int) -> tuple[int, int] | None:
+        """Virtual offsets of a contig's first read and of what follows its last one; None where it has none."""
+        chunks = [chunk for bin_chunks in self._contigs[contig].bins.values() for chunk in bin_chunks]
+        return (min(begin for begin, _ in chunks), max(end for _, end in chunks)) if chunks else None
 
     def first_offset(self, contig: int, start: int, stop: int) -> int | None:
         """Virtual offset from which all reads of a contig that overlap [start, stop) follow; None where there are none.

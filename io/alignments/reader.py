@@ -16,7 +16,9 @@ import pysam
 from diffbio_core.reads.records import little_endian_32
 from diffbio_core.reads.thinning import Interval, IntervalReads, scan_pieces, scan_records
 from diffbio_io.alignments.bgzf import CorruptBlock, read_blocks
+from diffbio_io.alignments.header import read_header
 from diffbio_io.alignments.index import BamIndex
+from diffbio_io.alignments.index_file import find_index
 
 MAX_BYTES = 192 << 20
 """Uncompressed records (bytes) that are held at once; a shard of 262 kb at 30x has some 18 MB."""
@@ -40,19 +42,17 @@ class AlignmentReader:
     def __init__(self, path: str | Path, reference: str | Path | None = None, max_bytes: int = MAX_BYTES) -> None:
         self.path = str(path)
         self._reference = None if reference is None else str(reference)
-        with pysam.AlignmentFile(self.path, reference_filename=self._reference) as file:
-            is_cram = file.is_cram
-            self.contigs: dict[str, int] = dict(zip(file.references, file.lengths, strict=True))
-            """Length of each contig of the header (bp), in its order."""
+        header = read_header(Path(path))
+        self.contigs: dict[str, int] = header.contigs
+        """Length of each contig of the header (bp), in its order."""
         self._max_bytes = max_bytes
         self._names = list(self.contigs)
         self._number = {name: number for number, name in enumerate(self.contigs)}
-        self._index: BamIndex | None = None
-        if not is_cram:
-            index = index_path(self.path)
-            if index is None:
-                raise ValueError(f"{self.path} has no index beside it: run samtools index {self.path}")
-            self._index = BamIndex(index)
+        index = find_index(self.path)
+        if index is None:
+            raise ValueError(f"{self.path} has no index beside it: run samtools index {self.path}")
+        self._index_path = str(index.path)
+        self._index = None if header.is_cram else BamIndex(index.path)
         self._file = open(self.path, "rb")  # noqa: SIM115 - closed with the reader
         # Workers keep a reader for as long as they live.
         self._close = weakref.finalize(self, self._file.close)
@@ -143,7 +143,9 @@ class AlignmentReader:
         """The same records by way of uncompressed BAM files, so that CRAM takes the same path from here on."""
         with (
             tempfile.TemporaryDirectory() as folder,
-            pysam.AlignmentFile(self.path, reference_filename=self._reference) as source,
+            pysam.AlignmentFile(
+                self.path, reference_filename=self._reference, index_filename=self._index_path
+            ) as source,
         ):
             path = os.path.join(folder, "records.bam")
             records = source.fetch(contig, start, stop)
@@ -163,22 +165,6 @@ class AlignmentReader:
                     for block in read_blocks(file, header_end):
                         size = self._append(block, size)
                 yield self._buffer[:size], is_last
-
-
-def index_path(path: str | Path) -> Path | None:
-    """The index beside an alignment file: BAI, CSI or CRAI; None where there is none."""
-    path = Path(path)
-    for candidate in (
-        path.with_name(path.name + ".bai"),
-        path.with_suffix(".bai"),
-        path.with_name(path.name + ".csi"),
-        path.with_suffix(".csi"),
-        path.with_name(path.name + ".crai"),
-        path.with_suffix(".crai"),
-    ):
-        if candidate.exists():
-            return candidate
-    return None
 
 
 @numba.njit(cache=True)

@@ -13,7 +13,7 @@ from diffbio_core.windows.grid import WindowGrid
 from diffbio_core.windows.packing import pack_shard, shard_interval
 from diffbio_io.alignments.bgzf import CorruptBlock
 from diffbio_io.alignments.index import BamIndex
-from diffbio_io.alignments.reader import AlignmentReader, index_path
+from diffbio_io.alignments.reader import AlignmentReader
 from diffbio_io.reference import Reference
 from tests.alignments import (
     Sam,
@@ -92,12 +92,6 @@ def test_a_file_without_index_is_refused(tmp_path):
     (tmp_path / "reads.bam.bai").unlink()
     with pytest.raises(ValueError, match="has no index beside it: run samtools index"):
         AlignmentReader(bam)
-
-
-@pytest.mark.parametrize("name", ["x.bam.bai", "x.bai", "x.bam.csi", "x.csi"])
-def test_an_index_is_found_under_each_of_its_names(tmp_path, name):
-    (tmp_path / name).touch()
-    assert index_path(tmp_path / "x.bam") == tmp_path / name
 
 
 def test_a_damaged_block_is_told(tmp_path):
