@@ -81,6 +81,45 @@ def check_positions(owner: str, positions: Any, reference_length: int) -> None:
         )
 
 
+def check_finite(owner: str, name: str, values: Any) -> None:
+    """Refuse NaN and infinity, if the values are concrete.
+
+    Raises:
+        ValueError: Some value is not finite; the first is named by its place.
+    """
+    values = concrete(values)
+    if values is None or np.isfinite(values).all():
+        return
+    first = tuple(int(axis) for axis in np.argwhere(~np.isfinite(values))[0])
+    raise ValueError(f"{owner}: {name} of shape {values.shape} has {values[first]} at {first}; expected finite numbers")
+
+
+def check_labels(owner: str, name: str, labels: Any, number: int | None) -> None:
+    """Refuse labels that are no integers or, if they are concrete, lie outside 0 to number - 1.
+
+    Args:
+        owner: Name of the operator, for messages.
+        name: Key of the labels.
+        labels: Codes of categories.
+        number: Of categories; any if None.
+
+    Raises:
+        ValueError: The labels are no integers, or one lies outside.
+    """
+    if not jnp.issubdtype(jnp.result_type(labels), jnp.integer):
+        raise ValueError(
+            f"{owner}: {name} of shape {np.shape(labels)} are {jnp.result_type(labels)}, expected integer codes"
+        )
+    values = concrete(labels)
+    if values is None:
+        return
+    outside = values < 0 if number is None else (values < 0) | (values >= number)
+    if outside.any():
+        first = int(np.flatnonzero(outside)[0])
+        limit = "0 or more" if number is None else f"0 to {number - 1}"
+        raise ValueError(f"{owner}: {name} has {int(values.flat[first])} for cell {first}, expected {limit}")
+
+
 def check_positive(owner: str, **lengths: float) -> None:
     """Refuse a length, a number of things or a temperature that is not positive.
 
