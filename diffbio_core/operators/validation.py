@@ -94,6 +94,22 @@ def check_finite(owner: str, name: str, values: Any) -> None:
     raise ValueError(f"{owner}: {name} of shape {values.shape} has {values[first]} at {first}; expected finite numbers")
 
 
+def check_counts(owner: str, name: str, counts: Any) -> None:
+    """Refuse counts that are NaN, infinite or negative, if they are concrete.
+
+    Raises:
+        ValueError: Some value is no count; the first is named by its place.
+    """
+    check_finite(owner, name, counts)
+    values = concrete(counts)
+    if values is None or not (values < 0).any():
+        return
+    first = tuple(int(axis) for axis in np.argwhere(values < 0)[0])
+    raise ValueError(
+        f"{owner}: {name} of shape {values.shape} has {values[first]} at {first}; expected counts of 0 or more"
+    )
+
+
 def check_labels(owner: str, name: str, labels: Any, number: int | None) -> None:
     """Refuse labels that are no integers or, if they are concrete, lie outside 0 to number - 1.
 

@@ -79,9 +79,7 @@ class DifferentiableHarmony(TemperatureOperator):
     def __init__(self, config: BatchCorrectionConfig, *, rngs: nnx.Rngs | None = None, name: str | None = None):
         super().__init__(config, rngs=rngs, name=name)
         key = initialisation_rngs(rngs).params()
-        self.cluster_centroids = nnx.Param(
-            harmony.unit(jax.random.normal(key, (config.n_clusters, config.n_features)))
-        )
+        self.cluster_centroids = nnx.Param(harmony.unit(jax.random.normal(key, (config.n_clusters, config.n_features))))
 
     def fit(
         self,

@@ -148,9 +148,9 @@ def ridge_corrected(
 ) -> Float[Array, "cells features"]:
     """Take each cluster's batch shifts off its cells.
 
-    In every cluster the embeddings are regressed on an intercept and the batches, weighted by the assignments and with a
-    ridge penalty on the batches alone. The normal equations have the shape of an arrow, so the intercept is solved for
-    first and the batches follow one by one.
+    In every cluster the embeddings are regressed on an intercept and the batches, weighted by the assignments and with
+    a ridge penalty on the batches alone. The normal equations have the shape of an arrow, so the intercept is solved
+    for first and the batches follow one by one.
 
     Args:
         embeddings: Uncorrected.
@@ -211,8 +211,8 @@ def _clustering_step(directions: Array, batches: Array, settings: Settings, assi
         new = jax.nn.softmax(logits + settings.theta * (batches @ penalty.T), axis=1)
         return observed + new.T @ batches, new
 
-    observed = assignments.T @ batches
-    _, new = jax.lax.scan(update, observed, tuple(map(in_blocks, (directions, batches, assignments))))
+    cells = (in_blocks(directions), in_blocks(batches), in_blocks(assignments))
+    _, new = jax.lax.scan(update, assignments.T @ batches, cells)
     return new.reshape(-1, assignments.shape[1])[: directions.shape[0]], centroids
 
 

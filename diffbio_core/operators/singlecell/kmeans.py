@@ -50,7 +50,7 @@ def kmeans_plus_plus(
 ) -> Float[Array, "clusters features"]:
     """Starting centroids, each drawn by its squared distance to those before it, the best of a few draws.
 
-    Arthur and Vassilvitskii 2007, "k-means++: the advantages of careful seeding", with the greedy draws of its section 5.
+    Arthur and Vassilvitskii 2007, "k-means++: the advantages of careful seeding", greedy as in its section 5.
 
     Args:
         key: PRNG key.

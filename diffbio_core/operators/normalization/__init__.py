@@ -1,0 +1,5 @@
+"""Normalisation of counts and low-dimensional views of them."""
+
+from diffbio_core.operators.normalization.vae_normalizer import VAENormalizer, VAENormalizerConfig
+
+__all__ = ["VAENormalizer", "VAENormalizerConfig"]
