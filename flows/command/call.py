@@ -35,13 +35,13 @@ def call(*, prefect: bool, as_json: bool, haploid_contigs: str, **fields: Any) -
 
     contigs = tuple(name.strip() for name in haploid_contigs.split(",") if name.strip())
     parameters = CallParameters(haploid_contigs=contigs, **fields)
-    if prefect:
-        from diffbio_flows.prefect_flows.terminal import call_in_prefect
+    with open_progress(plain=prefect) as progress:
+        if prefect:
+            from diffbio_flows.prefect_flows.terminal import call_in_prefect
 
-        summary = call_in_prefect(parameters)
-    else:
-        from diffbio_flows.runs.call import call_variants
+            summary = call_in_prefect(parameters, progress=progress)
+        else:
+            from diffbio_flows.runs.call import call_variants
 
-        with open_progress() as progress:
             summary = call_variants(parameters, progress=progress)
     show(summary.to_json(), as_text(tables(summary)), as_json)

@@ -22,7 +22,7 @@ def simulate(*, as_json: bool, region: tuple[str, ...], **fields: Any) -> None:
     from dataclasses import asdict
 
     from diffbio_core.problems import InputError
-    from diffbio_flows.runs.preflight import check_new_folder
+    from diffbio_flows.runs.places import check_new_folder
     from diffbio_io.simulation.dataset import simulate_dataset
 
     problems = check_new_folder(fields["output"])

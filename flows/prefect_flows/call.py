@@ -1,4 +1,4 @@
-"""The call run as a Prefect flow: the steps of `diffbio_flows.runs`, each a task, with artifacts for the web page.
+"""The call run as a Prefect flow: its steps are tasks, and so are groups of its shards; artifacts for the web page.
 
 Prefect records a few dozen tasks per run, never one per window: shards go to Dask from inside a task, in groups.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextvars import ContextVar
 from typing import TypeVar, cast
 from uuid import UUID
 
@@ -16,20 +17,23 @@ from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
-from diffbio_cluster import Executor, open_executor
-from diffbio_flows.reports.progress import Pace, Progress
+from diffbio_cluster import Executor
+from diffbio_flows.reports.progress import Pace, Progress, Several
 from diffbio_flows.reports.summary import CallSummary
 from diffbio_flows.reports.tables import as_markdown
+from diffbio_flows.runs.call import CallRun
 from diffbio_flows.runs.parameters import CallParameters
-from diffbio_flows.runs.plan import CallPlan, bp_per_task, plan_call, shard_groups
-from diffbio_flows.runs.steps import Stopwatch, finish, merge_calls, prepare_work, process_shards, split_tasks
+from diffbio_flows.runs.plan import shard_groups
+from diffbio_flows.runs.steps import Step, Work, drive, process_shards
 from diffbio_flows.shards.message import ShardResult, ShardTask
-from diffbio_flows.shards.worker import warm_up
 
 Value = TypeVar("Value")
 
 # Two groups at a time, so that workers do not wait at a group's end for its last shard.
 GROUPS_AT_ONCE = 2
+
+CHECKED: ContextVar[CallRun | None] = ContextVar("CHECKED", default=None)
+"""A run whose input was checked before there was a flow, which is then given the same parameters."""
 
 
 # Results are not persisted; the error of a failed run is, and Prefect would do that with pickle.
@@ -50,55 +54,41 @@ def call_flow(parameters: CallParameters) -> CallSummary:
         TaskFailedError: A shard could not be processed. Finished shards are kept.
         ClusterLostError: No worker could be started, or none is left. Finished shards are kept.
     """
-    clock = Stopwatch()
-    with clock("check"):
-        plan = check_input(_whole(parameters))
-    with plan.work.claim(plan.identity()) as work:
-        config = parameters.cluster_config().with_scratch(work.scratch.resolve())
-        with open_executor(config) as executor, clock("shards"):
-            executor.warm_up(warm_up)
-            workers = executor.workers
-            prepare_work(plan)
-            waiting, finished = split_tasks(plan)
-            progress = ArtifactProgress()
-            progress.planned(len(waiting) + len(finished), bp_per_task(waiting + finished), len(finished), 0)
-            groups = [
-                call_shards.submit(_whole(executor), _whole(group), _whole(progress), group[0].name, group[-1].name)
-                for group in shard_groups(waiting)
-            ]
-            for group in groups:
-                group.result()
-            progress.close()
-        with clock("merge"):
-            write_vcf(_whole(plan))
-        return summarise(_whole(plan), len(finished), workers, _whole(clock))
-
-
-@task(name="check input", cache_policy=NO_CACHE, persist_result=False)
-def check_input(parameters: CallParameters) -> CallPlan:
-    """See `plan_call`."""
-    return plan_call(parameters)
-
-
-@task(name="call shards", task_run_name="shards {first} to {last}", cache_policy=NO_CACHE, persist_result=False)
-def call_shards(executor: Executor, group: list[ShardTask], progress: Progress, first: str, last: str) -> None:
-    """See `process_shards`."""
-    process_shards(executor, group, progress)
-
-
-@task(name="write VCF", cache_policy=NO_CACHE, persist_result=False)
-def write_vcf(plan: CallPlan) -> None:
-    """See `merge_calls`."""
-    merge_calls(plan)
-
-
-@task(name="summarise", cache_policy=NO_CACHE, persist_result=False)
-def summarise(plan: CallPlan, resumed_shards: int, workers: int, clock: Stopwatch) -> CallSummary:
-    """See `finish`; the summary becomes an artifact."""
-    seconds = clock.seconds
-    summary = finish(plan, resumed_shards=resumed_shards, workers=workers, wall_seconds=seconds)
+    run = CHECKED.get()
+    if run is None or run.parameters != parameters:
+        run = CallRun(parameters)
+    progress = ArtifactProgress()
+    run.progress, run.hand_out = Several((run.progress, progress)), hand_out_groups
+    summary = drive(run, carry_out=_as_task)
     create_markdown_artifact(as_markdown(summary), key="call-summary", description=f"Calls of {summary.sample}")
     return summary
+
+
+def _as_task(step: Step) -> None:
+    take_step.with_options(name=step.name)(_whole(step))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def take_step(step: Step) -> None:
+    """See `Step`."""
+    step.take()
+
+
+def hand_out_groups(executor: Executor, tasks: list[ShardTask], work: Work, progress: Progress) -> list[ShardResult]:
+    """See `process_shards`; each group of shards is a task."""
+    groups = [
+        process_group.submit(_whole(executor), _whole(group), work, _whole(progress), group[0].name, group[-1].name)
+        for group in shard_groups(tasks)
+    ]
+    return [result for group in groups for result in group.result()]
+
+
+@task(name="shards", task_run_name="shards {first} to {last}", cache_policy=NO_CACHE, persist_result=False)
+def process_group(
+    executor: Executor, group: list[ShardTask], work: Work, progress: Progress, first: str, last: str
+) -> list[ShardResult]:
+    """See `process_shards`."""
+    return process_shards(executor, group, work, progress)
 
 
 class ArtifactProgress:
@@ -128,13 +118,9 @@ class ArtifactProgress:
         with self._lock:
             self._pace.advanced(result)
             now = time.monotonic()
-            if now - self._told < self._every:
+            if self._pace.done < self._pace.shards and now - self._told < self._every:
                 return
             self._told = now
-        self._update()
-
-    def close(self) -> None:
-        """Tells the last state."""
         self._update()
 
     def _update(self) -> None:

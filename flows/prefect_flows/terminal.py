@@ -8,28 +8,33 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 from diffbio_cluster.interrupts import interrupts_held
+from diffbio_flows.reports.progress import Progress
 from diffbio_flows.reports.summary import CallSummary
+from diffbio_flows.runs.call import CallRun
 from diffbio_flows.runs.parameters import CallParameters
-from diffbio_flows.runs.plan import plan_call
 
 
-def call_in_prefect(parameters: CallParameters, home: Path | None = None) -> CallSummary:
+def call_in_prefect(
+    parameters: CallParameters, home: Path | None = None, progress: Progress | None = None
+) -> CallSummary:
     """Runs the flow here, against the user's Prefect server or else one that lives as long as the run.
 
     Args:
         parameters: What to do.
         home: Folder for Prefect's own files instead of the user's, with a server of its own.
+        progress: Told how far the run is, besides Prefect's page.
 
     Raises:
         InputError: The input cannot be used; told before a server is started.
         TaskFailedError: A shard could not be processed. Finished shards are kept.
         ClusterLostError: No worker could be started, or none is left. Finished shards are kept.
     """
-    plan_call(parameters)
+    run = CallRun(parameters, progress)
+    run.time(run.steps[0])
     prepare_prefect(home)
     from prefect.client.orchestration import get_client
 
-    from diffbio_flows.prefect_flows.call import call_flow
+    from diffbio_flows.prefect_flows.call import CHECKED, call_flow
 
     with interrupts_held():
         # Starts the embedded server, if that is what the flow would do: an interrupt at the terminal would end it
@@ -38,7 +43,11 @@ def call_in_prefect(parameters: CallParameters, home: Path | None = None) -> Cal
     # The terminal's handlers come last, after the one that sends a record to the server.
     for handler in logging.getLogger().handlers:
         handler.addFilter(_without_traceback)
-    return call_flow(parameters)
+    token = CHECKED.set(run)
+    try:
+        return call_flow(parameters)
+    finally:
+        CHECKED.reset(token)
 
 
 def prepare_prefect(home: Path | None = None, environment: MutableMapping[str, str] = os.environ) -> None:

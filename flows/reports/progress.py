@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -40,8 +41,34 @@ class Silence:
         """See `Progress`."""
 
 
+class Several:
+    """A `Progress` that tells others.
+
+    Args:
+        others: Which.
+    """
+
+    def __init__(self, others: Sequence[Progress]):
+        self._others = others
+
+    def stage(self, name: str) -> None:
+        """See `Progress`."""
+        for other in self._others:
+            other.stage(name)
+
+    def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int) -> None:
+        """See `Progress`."""
+        for other in self._others:
+            other.planned(shards, bp, finished_shards, finished_bp)
+
+    def advanced(self, result: ShardResult) -> None:
+        """See `Progress`."""
+        for other in self._others:
+            other.advanced(result)
+
+
 class Pace:
-    """Counts of finished work, and what they say about speed and the time left.
+    """Counts of finished work, and what they say about speed and the time left; several threads may add to them.
 
     Args:
         clock: Seconds that only ever grow.
@@ -50,6 +77,7 @@ class Pace:
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self._clock = clock
         self._start = clock()
+        self._lock = threading.Lock()
         self.shards = self.done = self.bp = self.done_bp = self._found_bp = 0
 
     def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int) -> None:
@@ -60,8 +88,9 @@ class Pace:
 
     def advanced(self, result: ShardResult) -> None:
         """See `Progress`."""
-        self.done += 1
-        self.done_bp += result.core_bp
+        with self._lock:
+            self.done += 1
+            self.done_bp += result.core_bp
 
     @property
     def megabases_per_second(self) -> float:

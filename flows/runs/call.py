@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import Any
 
-from diffbio_cluster import open_executor
-from diffbio_flows.reports.progress import Progress, Silence
-from diffbio_flows.reports.summary import CallSummary
+from diffbio_flows.reports.progress import Progress
+from diffbio_flows.reports.summary import CallSummary, ShardTotals, count_variants
+from diffbio_flows.runs.layout import create_contigs, index_reference
+from diffbio_flows.runs.outputs import merge_calls, record_lines, write_summary
 from diffbio_flows.runs.parameters import CallParameters
-from diffbio_flows.runs.plan import plan_call
-from diffbio_flows.runs.steps import (
-    Stopwatch,
-    announce,
-    finish,
-    merge_calls,
-    prepare_work,
-    process_shards,
-    split_tasks,
-)
-from diffbio_flows.shards.worker import warm_up
+from diffbio_flows.runs.plan import CallPlan, plan_call
+from diffbio_flows.runs.steps import ShardRun, Step, drive
+from diffbio_flows.shards.commit import load_marker, load_shard
+from diffbio_flows.shards.worker import run_shard
 
 
 def call_variants(
@@ -40,26 +33,78 @@ def call_variants(
         TaskFailedError: A shard could not be processed, or the output not be written. Finished shards are kept.
         ClusterLostError: No worker could be started, or none is left. Finished shards are kept.
     """
-    parameters = CallParameters(**fields) if parameters is None else parameters
-    progress = progress or Silence()
-    clock = Stopwatch()
-    progress.stage("checking input")
-    with clock("check"):
-        plan = plan_call(parameters)
-    with plan.work.claim(plan.identity()) as work:
-        progress.stage("starting workers")
-        with ExitStack() as stack:
-            with clock("start workers"):
-                executor = open_executor(parameters.cluster_config().with_scratch(work.scratch.resolve()))
-                stack.enter_context(executor)
-                executor.warm_up(warm_up)
-                workers = executor.workers
-                prepare_work(plan)
-            with clock("shards"):
-                waiting, finished = split_tasks(plan)
-                announce(progress, waiting, finished)
-                process_shards(executor, waiting, progress)
-        progress.stage("writing VCF")
-        with clock("merge"):
-            merge_calls(plan)
-        return finish(plan, resumed_shards=len(finished), workers=workers, wall_seconds=clock.seconds)
+    return drive(CallRun(CallParameters(**fields) if parameters is None else parameters, progress))
+
+
+class CallRun(ShardRun[CallSummary]):
+    """The steps from reads to VCF.
+
+    Attributes:
+        parameters: What to do.
+    """
+
+    def __init__(self, parameters: CallParameters, progress: Progress | None = None) -> None:
+        super().__init__(progress)
+        self.parameters = parameters
+        self._plan: CallPlan | None = None
+        self._summary: CallSummary | None = None
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """See `ShardRun`."""
+        return (
+            Step("check input", self.check),
+            Step("start workers", self._start_workers),
+            Step("lay out work", self._lay_out),
+            Step("call shards", lambda: self.process(run_shard)),
+            Step("stop workers", self.close_workers),
+            Step("write VCF", lambda: merge_calls(self.plan)),
+            Step("summarise", self._summarise),
+        )
+
+    @property
+    def plan(self) -> CallPlan:
+        """What the run will do, once its input has been checked."""
+        if self._plan is None:
+            raise RuntimeError("the input has not been checked")
+        return self._plan
+
+    def summary(self) -> CallSummary:
+        """See `ShardRun`."""
+        if self._summary is None:
+            raise RuntimeError("the run has not ended")
+        return self._summary
+
+    def check(self) -> None:
+        """Looks at the input, and nothing else; taken once, by whoever comes first."""
+        self._plan = plan_call(self.parameters)
+
+    def _start_workers(self) -> None:
+        work = self.held.enter_context(self.plan.work.claim(self.plan.identity()))
+        self.open_workers(self.parameters.cluster_config().with_scratch(work.scratch.resolve()))
+
+    def _lay_out(self) -> None:
+        plan = self.plan
+        index_reference(self.parameters.reference, plan.work.path)
+        if self.parameters.keep_windows:
+            from diffbio_io.store.store import WindowStore
+
+            store = WindowStore(plan.work.store, self.parameters.grid)
+            made_of = {"sample": plan.sample, "reads": str(self.parameters.reads)}
+            create_contigs(store, {contig: plan.contigs[contig] for contig in plan.intervals}, made_of)
+        for task in plan.tasks():
+            (self.finished if load_shard(task.calls, task.name) else self.waiting).append(task)
+
+    def _summarise(self) -> None:
+        plan, work = self.plan, self.plan.work
+        totals = ShardTotals.of(load_marker(work.calls, shard.name) for shard in plan.shards())
+        self._summary = CallSummary(
+            output=str(self.parameters.output),
+            gvcf=str(self.parameters.gvcf) if self.parameters.gvcf else None,
+            store=str(work.store) if self.parameters.keep_windows else None,
+            report=str(work.report),
+            sample=plan.sample,
+            variants=count_variants(record_lines(plan)),
+            work=self.work_summary(totals),
+        )
+        write_summary(work, self._summary)

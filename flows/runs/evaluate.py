@@ -15,7 +15,7 @@ from diffbio_core.evaluation.comparison import compare, holds
 from diffbio_core.evaluation.records import GenotypedVariant
 from diffbio_core.evaluation.summary import COLUMNS, SummaryRow
 from diffbio_core.problems import InputError, Problem
-from diffbio_flows.runs.preflight import check_folder
+from diffbio_flows.runs.places import check_folder
 from diffbio_io.reference import Reference
 from diffbio_io.regions import Intervals, read_bed, resolve_regions
 from diffbio_io.variants.truth import GenotypedVcf

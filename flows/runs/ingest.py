@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-from diffbio_cluster import open_executor, peak_memory_mb
+from diffbio_cluster import peak_memory_mb
 from diffbio_core.problems import InputError, Problem
-from diffbio_flows.reports.progress import Progress, Silence
+from diffbio_flows.reports.progress import Progress
 from diffbio_flows.reports.summary import ShardTotals, WorkSummary
 from diffbio_flows.runs.input_states import input_states
+from diffbio_flows.runs.layout import create_contigs, index_reference, writing
 from diffbio_flows.runs.parameters import IngestParameters
-from diffbio_flows.runs.plan import core_intervals, local_workers
-from diffbio_flows.runs.preflight import CallInputs, check_call
-from diffbio_flows.runs.steps import Stopwatch, announce, create_contigs, index_reference, process_shards, writing
+from diffbio_flows.runs.plan import core_intervals
+from diffbio_flows.runs.preflight import RunInputs, check_run
+from diffbio_flows.runs.steps import ShardRun, Step, drive
 from diffbio_flows.runs.work_directory import file_identity
 from diffbio_flows.shards.message import ShardResult, ShardTask
-from diffbio_flows.shards.worker import warm_up
 from diffbio_io.store.store import StoreError, WindowStore
 
 
@@ -58,42 +57,80 @@ def ingest_reads(
         TaskFailedError: A shard could not be processed. Finished shards are kept.
         ClusterLostError: No worker could be started, or none is left. Finished shards are kept.
     """
-    parameters = IngestParameters(**fields) if parameters is None else parameters
-    progress = progress or Silence()
-    clock = Stopwatch()
-    progress.stage("checking input")
-    with clock("check"):
-        inputs, store = check_ingest(parameters)
-    with ExitStack() as stack:
+    return drive(IngestRun(IngestParameters(**fields) if parameters is None else parameters, progress))
+
+
+class IngestRun(ShardRun[IngestSummary]):
+    """The steps from reads to a window store.
+
+    Attributes:
+        parameters: What to do.
+    """
+
+    def __init__(self, parameters: IngestParameters, progress: Progress | None = None) -> None:
+        super().__init__(progress)
+        self.parameters = parameters
+        self._checked: tuple[RunInputs, WindowStore] | None = None
+        self._held: list[ShardResult] = []
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """See `ShardRun`."""
+        return (
+            Step("check input", self._check),
+            Step("start workers", self._start_workers),
+            Step("lay out work", self._lay_out),
+            Step("fill store", lambda: self.process(partial(ingest_to_store, origin=self._origin))),
+            Step("stop workers", self.close_workers),
+        )
+
+    @property
+    def checked(self) -> tuple[RunInputs, WindowStore]:
+        """Inputs and store, once they have been checked."""
+        if self._checked is None:
+            raise RuntimeError("the input has not been checked")
+        return self._checked
+
+    @property
+    def _origin(self) -> dict[str, Any]:
+        """What a shard's marker says that it was made of."""
+        return {"reads": file_identity(self.parameters.reads), "reference": file_identity(self.parameters.reference)}
+
+    def summary(self) -> IngestSummary:
+        """See `ShardRun`."""
+        totals = ShardTotals.of([*self._held, *self.results])
+        return IngestSummary(self.parameters.store, self.checked[0].sample, self.work_summary(totals))
+
+    def _check(self) -> None:
+        self._checked = check_ingest(self.parameters)
+
+    def _start_workers(self) -> None:
+        inputs, store = self.checked
         with writing(store.url):
-            stack.enter_context(store.claim())
-        origin = {"reads": file_identity(parameters.reads), "reference": file_identity(parameters.reference)}
-        tasks = list(ingest_tasks(parameters, inputs))
-        waiting, finished = split_by_store(store, tasks, origin, force=parameters.force)
-        progress.stage("starting workers")
-        with clock("start workers"):
-            executor = stack.enter_context(open_executor(parameters.cluster_config()))
-            executor.warm_up(warm_up)
-            lengths = {contig: inputs.contigs[contig] for contig in inputs.intervals}
-            create_contigs(store, lengths, {"sample": inputs.sample})
-            if parameters.local_store is not None:
-                index_reference(parameters.reference, parameters.local_store)
-        with clock("shards"):
-            done = {result.name for result in finished}
-            announce(progress, waiting, [task for task in tasks if task.name in done])
-            results = process_shards(executor, waiting, progress, partial(ingest_to_store, origin=origin))
-        totals = ShardTotals.of([*finished, *results])
-        work = WorkSummary(totals, len(finished), executor.workers, clock.seconds, peak_memory_mb())
-    return IngestSummary(parameters.store, inputs.sample, work)
+            self.held.enter_context(store.claim())
+        tasks = list(ingest_tasks(self.parameters, inputs))
+        # Before workers are started: it may refuse what the store holds.
+        self.waiting, self._held = split_by_store(store, tasks, self._origin, force=self.parameters.force)
+        done = {result.name for result in self._held}
+        self.finished = [task for task in tasks if task.name in done]
+        self.open_workers(self.parameters.cluster_config())
+
+    def _lay_out(self) -> None:
+        inputs, store = self.checked
+        create_contigs(
+            store, {contig: inputs.contigs[contig] for contig in inputs.intervals}, {"sample": inputs.sample}
+        )
+        if self.parameters.local_store is not None:
+            index_reference(self.parameters.reference, self.parameters.local_store)
 
 
-def check_ingest(parameters: IngestParameters) -> tuple[CallInputs, WindowStore]:
-    """The inputs, see `check_call`, and the store to be filled.
+def check_ingest(parameters: IngestParameters) -> tuple[RunInputs, WindowStore]:
+    """The inputs, see `check_run`, and the store to be filled.
 
     Raises:
         InputError: With every problem found.
     """
-    workers, worker_bytes, more = local_workers(parameters)
+    more: list[Problem] = []
     subject, remedy = "--store", "Choose another folder or URL."
     store = None
     try:
@@ -101,19 +138,7 @@ def check_ingest(parameters: IngestParameters) -> tuple[CallInputs, WindowStore]
         store.check_layout()
     except (ValueError, OSError, ImportError) as error:
         more.append(Problem(subject, describe_store_error(error), remedy))
-    inputs = check_call(
-        parameters.reads,
-        parameters.reference,
-        None,
-        regions=parameters.region,
-        bed=parameters.regions,
-        sample=parameters.sample,
-        work_dir=parameters.local_store,
-        workers=workers,
-        worker_bytes=worker_bytes,
-        local=workers > 0,
-        more=more,
-    )
+    inputs = check_run(parameters, more)
     if store is None:
         raise InputError(more)
     try:
@@ -128,7 +153,7 @@ def describe_store_error(error: Exception) -> str:
     return str(error) if isinstance(error, StoreError) else f"cannot be opened: {' '.join(str(error).split())}"
 
 
-def ingest_tasks(parameters: IngestParameters, inputs: CallInputs) -> Iterator[ShardTask]:
+def ingest_tasks(parameters: IngestParameters, inputs: RunInputs) -> Iterator[ShardTask]:
     """A message per shard."""
     grid = parameters.grid
     local = parameters.local_store

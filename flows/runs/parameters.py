@@ -50,11 +50,32 @@ class RunParameters(BaseModel):
     workers: int | None = Field(default=None, ge=1, description="Worker processes here; one per core if not given")
     scheduler: str | None = Field(default=None, description="Address of a running Dask scheduler to use instead")
     cluster: Path | None = Field(default=None, description="TOML file that describes a cluster")
+    force: bool = Field(default=False, description="Replace what is there")
 
     @property
     def grid(self) -> WindowGrid:
         """Windows and shards; a shard has the same length whatever a window's is."""
         return WindowGrid(self.window_length, HALO, SHARD_BP // self.window_length)
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """Files to write: VCF, gVCF."""
+        return ()
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the run keeps its state; None where all goes to a remote store."""
+        return None
+
+    @property
+    def haploid(self) -> tuple[str, ...]:
+        """Contigs with one copy."""
+        return ()
+
+    @property
+    def keeps_windows(self) -> bool:
+        """Whether decoded windows stay."""
+        return True
 
     def cluster_config(self) -> ClusterConfig:
         """The cluster that these fields describe.
@@ -82,6 +103,26 @@ class CallParameters(RunParameters):
     force: bool = Field(default=False, description="Overwrite the output")
 
     @property
+    def outputs(self) -> tuple[Path, ...]:
+        """See `RunParameters`."""
+        return (self.output,) if self.gvcf is None else (self.output, self.gvcf)
+
+    @property
+    def folder(self) -> Path:
+        """See `RunParameters`."""
+        return self.work_path
+
+    @property
+    def haploid(self) -> tuple[str, ...]:
+        """See `RunParameters`."""
+        return self.haploid_contigs
+
+    @property
+    def keeps_windows(self) -> bool:
+        """See `RunParameters`."""
+        return self.keep_windows
+
+    @property
     def work_path(self) -> Path:
         """The work directory, by default beside the output."""
         return self.work_dir or self.output.parent / (self.output.name + ".work")
@@ -99,3 +140,8 @@ class IngestParameters(RunParameters):
     def local_store(self) -> Path | None:
         """The store's folder; None where it is not on a file system."""
         return None if "://" in self.store else Path(self.store)
+
+    @property
+    def folder(self) -> Path | None:
+        """See `RunParameters`."""
+        return self.local_store

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffbio_cluster import ClusterConfigError
 from diffbio_core import __version__
 from diffbio_core.models import ModelError, default_model_path, load_card, model_identity
 from diffbio_core.problems import Problem
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_flows.runs.input_states import input_states
-from diffbio_flows.runs.parameters import CallParameters, RunParameters
-from diffbio_flows.runs.preflight import check_call, check_new_folder
+from diffbio_flows.runs.parameters import CallParameters
+from diffbio_flows.runs.preflight import check_run
 from diffbio_flows.runs.work_directory import WorkDirectory, file_identity
 from diffbio_flows.shards.message import ShardTask
 from diffbio_io.regions import Intervals
@@ -86,7 +85,7 @@ def plan_call(parameters: CallParameters) -> CallPlan:
         InputError: With every problem found.
     """
     model = parameters.model or default_model_path()
-    workers, worker_bytes, more = local_workers(parameters)
+    more: list[Problem] = []
     try:
         load_card(model)
     except ModelError as error:
@@ -100,39 +99,8 @@ def plan_call(parameters: CallParameters) -> CallPlan:
         work = WorkDirectory(parameters.work_path)
         more += work.problems(identity)
         resumes = work.is_unfinished and not more
-    checked = check_call(
-        parameters.reads,
-        parameters.reference,
-        parameters.output,
-        gvcf=parameters.gvcf,
-        regions=parameters.region,
-        bed=parameters.regions,
-        sample=parameters.sample,
-        haploid_contigs=parameters.haploid_contigs,
-        work_dir=parameters.work_path,
-        workers=workers,
-        worker_bytes=worker_bytes,
-        local=workers > 0,
-        keep_windows=parameters.keep_windows,
-        # A run that stopped between its output and its report has written that output itself.
-        force=parameters.force or resumes,
-        more=more,
-    )
+    checked = check_run(parameters, more, resumes=resumes)
     return CallPlan(parameters, checked.contigs, checked.intervals, checked.sample, model)
-
-
-def local_workers(parameters: RunParameters) -> tuple[int, int, list[Problem]]:
-    """Workers that this machine would have to hold, bytes that each may take, and faults of the cluster's fields."""
-    try:
-        config = parameters.cluster_config()
-    except ClusterConfigError as error:
-        return 0, 0, [Problem("cluster", str(error), "Correct --cluster, --scheduler or --workers.")]
-    local = config.local_workers
-    return (
-        local,
-        config.memory_mb * 1_000_000,
-        check_new_folder(Path(config.scratch)) if local and config.scratch else [],
-    )
 
 
 def call_identity(parameters: CallParameters, model: Path) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def refused(folder, diffbio):
         assert "Traceback" not in ended.stderr
         assert snapshot(folder) == before
         lines = [line.removeprefix("diffbio: ") for line in ended.stderr.splitlines()]
-        return [line.replace(f"{folder}/", "") for line in lines if line != "checking input"]
+        return [line.replace(f"{folder}/", "") for line in lines if line != "check input"]
 
     return call
 

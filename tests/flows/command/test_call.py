@@ -300,7 +300,10 @@ def test_the_prefect_flow_gives_the_same_bytes(whole, diffbio, call_arguments, t
     done = diffbio(*call_arguments(output, "--prefect", "--json", "--keep-windows", "no"), env=home)
     assert done.returncode == 0
     assert output.read_bytes() == whole[0].read_bytes()
-    assert json.loads(done.stdout)["variants"]["records"] == len(records(output))
+    summary = json.loads(done.stdout)
+    assert summary["variants"]["records"] == len(records(output))
+    assert list(summary["work"]["wall_seconds"]) == list(whole[1].work.wall_seconds)
+    assert done.stderr.splitlines().count("diffbio: check input") == 1
     assert list((tmp_path / "prefect" / "storage").glob("*")) == []
 
 

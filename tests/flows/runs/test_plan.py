@@ -17,7 +17,6 @@ from diffbio_flows.runs.plan import (
     bp_per_task,
     call_identity,
     core_intervals,
-    local_workers,
     plan_call,
     shard_groups,
 )
@@ -139,16 +138,6 @@ def test_an_input_that_was_written_anew_is_another(files):
     files["reads"].write_bytes(b"x")
 
     assert plan(files, {}).identity() != before
-
-
-def test_local_workers_tell_their_number_and_memory(files, tmp_path):
-    cluster = tmp_path / "cluster.toml"
-    cluster.write_text("workers = 3\nmemory_mb = 700\n")
-
-    assert local_workers(CallParameters(**files, cluster=cluster)) == (3, 700_000_000, [])
-    assert local_workers(CallParameters(**files, scheduler="tcp://h:1"))[0] == 0
-    (problem,) = local_workers(CallParameters(**files, scheduler="tcp://h:1", workers=2))[2]
-    assert problem.what == "a scheduler's address goes with neither a cluster file nor workers"
 
 
 def test_every_problem_is_told_at_once_and_nothing_is_written(files, tmp_path):

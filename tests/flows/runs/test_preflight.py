@@ -6,15 +6,8 @@ import pysam
 import pytest
 
 from diffbio_core.problems import InputError, Problem
-from diffbio_flows.runs.preflight import (
-    check_call,
-    check_disk,
-    check_folder,
-    check_memory,
-    check_outputs,
-    estimate_disk,
-)
-from diffbio_io.alignments.preflight import AlignmentReport
+from diffbio_flows.runs.parameters import CallParameters
+from diffbio_flows.runs.preflight import check_run
 
 SEQUENCE = "".join(random.Random(3).choices("ACGT", k=2000))
 
@@ -39,6 +32,10 @@ def files(tmp_path):
     return reads, reference, tmp_path / "calls.vcf.gz"
 
 
+def check_call(reads, reference, output, more=(), **options):
+    return check_run(CallParameters(reads=reads, reference=reference, output=output, **options), more)
+
+
 def problems(*arguments, **options):
     with pytest.raises(InputError) as error:
         check_call(*arguments, **options)
@@ -53,7 +50,7 @@ def test_good_inputs_tell_sample_contigs_and_what_to_call(files):
 
 
 def test_regions_and_sample_are_taken_over(files):
-    inputs = check_call(*files, regions=["c1:101-120", "c2"], sample="N")
+    inputs = check_call(*files, region=["c1:101-120", "c2"], sample="N")
     assert inputs.intervals == {"c1": ((100, 120),)}
     assert inputs.sample == "N"
 
@@ -74,8 +71,8 @@ def test_all_problems_are_told_in_one_go(files):
         reads,
         reference,
         output.parent / "none" / "calls.vcf",
-        regions=["c1:9000"],
-        bed=bed,
+        region=["c1:9000"],
+        regions=bed,
         haploid_contigs=["cY"],
         workers=10**6,
         more=[Problem("model", "is of other features", "Train it again.")],
@@ -98,48 +95,17 @@ def test_an_output_that_exists_needs_force(files):
     assert check_call(*files, force=True).sample == "S"
 
 
-def test_outputs_must_be_new_files(tmp_path):
-    taken = tmp_path / "a.vcf.gz"
-    taken.write_text("")
-    (tmp_path / "b.vcf.gz").mkdir()
-    found = check_outputs(
-        [taken, tmp_path / "b.vcf.gz", tmp_path / "c.vcf.gz", tmp_path / "c.vcf.gz"], [taken], force=True
-    )
-    assert [problem.what for problem in found] == [
-        "is an input or another output of this run",
-        "is a folder",
-        "is an input or another output of this run",
-    ]
+def test_an_output_that_exists_may_be_of_the_run_that_goes_on(files):
+    reads, reference, output = files
+    output.write_text("")
+    assert check_run(CallParameters(reads=reads, reference=reference, output=output), resumes=True).sample == "S"
 
 
-def test_a_folder_that_cannot_be_written(public_folder, unprivileged):
-    public_folder.chmod(0o555)
-    with unprivileged():
-        (problem,) = check_folder(public_folder, "calls.vcf.gz")
-    assert problem.what == f"its folder {public_folder} cannot be written (Permission denied)"
-    assert check_folder(public_folder / "file" / "x", "calls.vcf.gz")[0].what.endswith("does not exist")
-    (public_folder / "file").touch()
-    assert check_folder(public_folder / "file", "calls.vcf.gz")[0].what.endswith("is not a folder")
-
-
-def test_memory_tells_both_numbers_and_how_many_workers_fit():
-    (problem,) = check_memory(4, 3_500_000_000)
-    assert str(problem) == "memory: 4 workers of 1.5 GB need 6.0 GB, but 3.5 GB are free. Run with --workers 2."
-    assert check_memory(2, 3_500_000_000) == []
-    assert check_memory(1, 10)[0].remedy == "Free memory first."
-
-
-def test_disk_tells_both_numbers(tmp_path):
-    (problem,) = check_disk(tmp_path, 10**18)
-    assert problem.what.startswith("a run needs about 1,000,000,000.0 GB, but ")
-    assert check_disk(tmp_path, 1) == []
-
-
-def test_the_disk_that_windows_take_follows_the_reads_and_the_regions(tmp_path):
-    report = AlignmentReport((), "S", ("c1",), mapped_reads=1_000_000)
-    whole = estimate_disk(tmp_path, report, {"c1": ((0, 10**6),)}, {"c1": 10**6}, keep_windows=True)
-    half = estimate_disk(tmp_path, report, {"c1": ((0, 5 * 10**5),)}, {"c1": 10**6}, keep_windows=True)
-    assert whole == 2 * half == 100_400_000
-    assert estimate_disk(tmp_path, report, {"c1": ((0, 10**6),)}, {"c1": 10**6}, keep_windows=False) == 400_000
-    only_gvcf = {"keep_windows": False, "gvcf": True}
-    assert estimate_disk(tmp_path, report, {"c1": ((0, 10**6),)}, {"c1": 10**6}, **only_gvcf) == 3_400_000
+def test_workers_here_must_fit_into_memory_and_workers_elsewhere_need_not(files, tmp_path):
+    cluster = tmp_path / "cluster.toml"
+    cluster.write_text("workers = 1000000\nmemory_mb = 700\n")
+    (found,) = problems(*files, cluster=cluster)
+    assert found.startswith("memory: 1000000 workers of 0.7 GB need 700,000.0 GB")
+    assert check_call(*files, scheduler="tcp://h:1").sample == "S"
+    (found,) = problems(*files, scheduler="tcp://h:1", workers=2)
+    assert "a scheduler's address goes with neither a cluster file nor workers" in found

@@ -1,0 +1,67 @@
+"""What a call run leaves: VCF and gVCF merged from its shards' files, summary and report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from diffbio_core import __version__
+from diffbio_flows.reports.summary import CallSummary
+from diffbio_flows.reports.tables import as_html
+from diffbio_flows.runs.layout import writing
+from diffbio_flows.runs.plan import CallPlan
+from diffbio_flows.runs.work_directory import WorkDirectory
+from diffbio_flows.shards.commit import shard_path, write_whole
+
+Join = Callable[[Iterator[bytes]], Iterable[bytes]]
+
+
+def merge_calls(plan: CallPlan) -> None:
+    """Writes the output from the shards' files; it appears under its name when it is whole, index included.
+
+    Raises:
+        TaskFailedError: The output cannot be written.
+    """
+    from diffbio_io.reference import Reference
+    from diffbio_io.variants.gvcf import GVCF_FIELDS, without_seams
+
+    _merge(plan, plan.parameters.output, ".vcf")
+    if plan.parameters.gvcf is not None:
+        with Reference(plan.parameters.reference, plan.work.path) as reference:
+
+            def join(shards: Iterable[bytes]) -> Iterator[bytes]:
+                return without_seams(shards, lambda contig, start: reference.sequence(contig, start, start + 1))
+
+            _merge(plan, plan.parameters.gvcf, ".g.vcf", GVCF_FIELDS, join)
+
+
+def _merge(plan: CallPlan, output: Path, ending: str, fields: Sequence[str] = (), join: Join = iter) -> None:
+    """Writes one output from the shards' files of an ending."""
+    from diffbio_io.variants.vcf import merge_shards, vcf_header
+
+    meta = [("source", f"diffbio {__version__}"), ("reference", plan.parameters.reference.name)]
+    header = vcf_header(plan.contigs, plan.sample, fields=fields, meta=meta)
+    shards = [shard_path(plan.work.calls, shard.name, ending) for shard in plan.shards()]
+    with writing(output):
+        merge_shards(output, shards, plan.contigs, header, join, aside=plan.work.aside(output))
+
+
+def write_summary(work: WorkDirectory, summary: CallSummary) -> None:
+    """Writes summary and report, and frees what only an unfinished run needs.
+
+    Raises:
+        TaskFailedError: They cannot be written.
+    """
+    with writing(work.path):
+        write_whole(work.report, as_html(summary).encode())
+        write_whole(work.summary, json.dumps(summary.to_json(), indent=2).encode())
+        shutil.rmtree(work.calls)
+
+
+def record_lines(plan: CallPlan) -> Iterator[str]:
+    """Lines of every record, from the shards' files."""
+    for shard in plan.shards():
+        with shard_path(plan.work.calls, shard.name, ".vcf").open() as file:
+            yield from file
