@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from diffbio_io.alignments.reader import index_path
+from diffbio_io.alignments.index_file import find_index
 from diffbio_io.files.state import FileState
 
 
@@ -23,8 +23,8 @@ def input_states(
     Raises:
         OSError: One cannot be looked at.
     """
-    index = index_path(reads)
-    found = [reads, *([] if index is None else [index]), reference]
+    index = find_index(reads)
+    found = [reads, *([] if index is None else [index.path]), reference]
     places = [reference, *([] if folder is None else [folder / reference.name])]
     found += [path for place in places for path in _beside(place) if path.exists()]
     if model is not None:
