@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
+
+from diffbio_core.cache_folders import cache_folder
 
 
 def worker_environment(inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -30,10 +31,12 @@ def worker_environment(inherited: Mapping[str, str] = os.environ) -> dict[str, s
 
 
 def compile_cache_environment(inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Variables that make JAX keep every compiled program in the user's cache folder."""
-    root = Path(inherited.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    """Variables that make JAX keep every compiled program in the user's cache folder; none where there can be none."""
+    folder = inherited.get("JAX_COMPILATION_CACHE_DIR") or cache_folder("jax", inherited)
+    if folder is None:
+        return {}
     defaults = {
-        "JAX_COMPILATION_CACHE_DIR": str(root / "diffbio" / "jax"),
+        "JAX_COMPILATION_CACHE_DIR": str(folder),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }

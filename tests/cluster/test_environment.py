@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from diffbio_cluster.environment import compile_cache_environment, worker_environment
 
 
-def test_a_worker_keeps_the_user_s_flags_and_cache():
-    mine = {"XLA_FLAGS": "--xla_dump_to=d", "JAX_COMPILATION_CACHE_DIR": "/c", "XDG_CACHE_HOME": "/x"}
+def test_a_worker_keeps_the_user_s_flags_and_cache(tmp_path):
+    mine = {"XLA_FLAGS": "--xla_dump_to=d", "JAX_COMPILATION_CACHE_DIR": "/c", "XDG_CACHE_HOME": str(tmp_path)}
     environment = worker_environment(mine)
     assert environment["XLA_FLAGS"] == "--xla_dump_to=d --xla_cpu_multi_thread_eigen=false"
     assert environment["JAX_COMPILATION_CACHE_DIR"] == "/c"
-    assert worker_environment({"XDG_CACHE_HOME": "/x"})["JAX_COMPILATION_CACHE_DIR"] == "/x/diffbio/jax"
+    assert list(tmp_path.iterdir()) == []
+    del mine["JAX_COMPILATION_CACHE_DIR"]
+    assert worker_environment(mine)["JAX_COMPILATION_CACHE_DIR"] == f"{tmp_path}/diffbio/jax"
 
 
 def test_flags_about_threads_that_the_user_has_set_stay():
@@ -39,3 +42,15 @@ def test_every_program_is_kept_in_the_user_s_cache():
     assert environment.items() <= worker_environment({"XDG_CACHE_HOME": ""}).items()
     slow = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "5"}
     assert compile_cache_environment(slow)["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "5"
+
+
+def test_without_a_home_programs_are_kept_in_the_temporary_folder_and_without_that_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "file").touch()
+    nowhere = {"XDG_CACHE_HOME": str(tmp_path / "file")}
+    folder = tmp_path / f"diffbio-{os.geteuid()}"
+    assert compile_cache_environment(nowhere)["JAX_COMPILATION_CACHE_DIR"] == str(folder / "jax")
+    (folder / "jax").rmdir()
+    folder.rmdir()
+    folder.touch()
+    assert compile_cache_environment(nowhere) == {}
