@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,8 +15,6 @@ import numpy as np
 from flax import nnx
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
-
-from diffbio_core.whole_file import write_whole
 
 Module = TypeVar("Module", bound=nnx.Module)
 
@@ -32,9 +31,18 @@ def save_checkpoint(module: nnx.Module, path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: The file cannot be written.
     """
+    path = Path(path)
     tensors = {name: np.asarray(value) for name, value in _variables(module).items()}
     content = save(tensors, metadata={"format": _FORMAT, "module": json.dumps(_description(module))})
-    write_whole(path, content)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as aside:
+        try:
+            aside.write(content)
+            aside.flush()
+            os.fsync(aside.fileno())
+            os.replace(aside.name, path)
+        except BaseException:
+            os.unlink(aside.name)
+            raise
 
 
 def load_checkpoint(module: Module, path: str | os.PathLike[str]) -> Module:

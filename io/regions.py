@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from diffbio_core.problems import InputError, Problem
+from diffbio_io.files.text import text_lines
 
 Intervals = tuple[tuple[int, int], ...]
 """0-based half-open intervals of one contig, sorted, neither overlapping nor touching."""
 
-_REGION = re.compile(r"(?P<contig>.+?):(?P<start>[0-9][0-9,]*)(?P<range>-(?P<stop>[0-9][0-9,]*)?)?")
+_SAM_HEADER = ("@HD", "@SQ", "@RG", "@PG", "@CO")
+_MOST_DIGITS = 12
+_REGION = re.compile(r"(?P<contig>.+?):(?P<start>[0-9][0-9,]{0,15})(?P<range>-(?P<stop>[0-9][0-9,]{0,15})?)?")
 
 
 def resolve_regions(
@@ -84,16 +86,24 @@ def parse_region(text: str, contigs: Mapping[str, int]) -> tuple[str, int, int]:
     return contig, start - 1, stop
 
 
-def read_bed(path: str | os.PathLike[str]) -> dict[str, Intervals]:
+def read_bed(path: str | os.PathLike[str], contigs: Mapping[str, int] | None = None) -> dict[str, Intervals]:
     """Intervals of a BED file by contig, contigs in the order of their first line.
 
     Args:
         path: BED file, plain or gzipped; comments, ``track`` and ``browser`` lines and empty intervals are passed over.
+            A SAM header makes it Picard's interval_list, whose positions count from 1.
+        contigs: Length (bp) of contigs; intervals of others are left out, those of these have to lie on them.
 
     Raises:
-        InputError: The file is missing or unreadable, or lines are malformed (all of them are told).
+        InputError: The file is missing, unreadable or without an interval, or lines are malformed or reach beyond their
+            contig (all of them are told).
     """
-    return _merge_by_contig(_bed_lines(Path(path)))
+    found = _bed_lines(Path(path), contigs, others=True) if contigs is not None else []
+    # A file that shares no contig is whole for whoever tells its names.
+    found = found or _bed_lines(Path(path))
+    if not any(start < stop for _, start, stop in found):
+        raise InputError([Problem(str(path), "holds no interval", "Give a BED file with at least one position.")])
+    return _merge_by_contig(found)
 
 
 def merge_intervals(intervals: Iterable[tuple[int, int]]) -> Intervals:
@@ -117,27 +127,35 @@ def _merge_by_contig(found: Iterable[tuple[str, int, int]]) -> dict[str, Interva
     return {contig: intervals for contig, intervals in merged.items() if intervals}
 
 
-def _bed_lines(path: Path, contigs: Mapping[str, int] | None = None) -> list[tuple[str, int, int]]:
-    """(contig, start, stop) of every interval line; each has to lie on one of the contigs, where they are given."""
-    try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        why = error.strerror or error if isinstance(error, OSError) else error
-        raise InputError([Problem(str(path), f"cannot be read as BED ({why})", "Give a BED file.")]) from error
+def _bed_lines(
+    path: Path, contigs: Mapping[str, int] | None = None, *, others: bool = False
+) -> list[tuple[str, int, int]]:
+    """(contig, start, stop) of every interval line; each has to lie on one of the contigs, where they are given.
+
+    With ``others``, lines on contigs that are not among them are passed over.
+    """
     intervals: list[tuple[str, int, int]] = []
     problems: list[Problem] = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        fields = line.split("\t") if "\t" in line else line.split()
-        if not line.strip() or fields[0].startswith("#") or fields[0].split()[0] in ("track", "browser"):
+    one_based = False
+    for number, raw in enumerate(text_lines(path, "BED"), start=1):
+        line = raw.decode("utf-8", "replace")
+        fields = [field.strip().strip('"') for field in (line.split("\t") if "\t" in line else line.split())]
+        if not any(fields) or fields[0].startswith("#") or fields[0].split()[:1] in (["track"], ["browser"]):
+            continue
+        if fields[0] in _SAM_HEADER:  # Picard's interval_list: a SAM header, then 1-based intervals
+            one_based = True
             continue
         subject = f"{path}, line {number}"
-        what = _bed_fault(fields)
+        what = _bed_fault(fields, one_based)
         if what:
             remedy = "A BED line is contig, start (counted from 0) and end (not included), separated by tabs."
+            if one_based:
+                remedy = "An interval_list line is contig, start (counted from 1), end, strand and name."
             problems.append(Problem(subject, what, remedy))
             continue
-        contig, start, stop = fields[0], int(fields[1]), int(fields[2])
+        contig, start, stop = fields[0], int(fields[1]) - one_based, int(fields[2])
+        if others and contigs is not None and contig not in contigs:
+            continue
         problem = None if contigs is None else _misplaced(subject, contig, stop, contigs)
         if problem:
             problems.append(problem)
@@ -154,13 +172,18 @@ def _shortened(problems: list[Problem], path: Path) -> list[Problem]:
     return [*problems[:10], rest] if len(problems) > 10 else problems
 
 
-def _bed_fault(fields: list[str]) -> str | None:
+def _bed_fault(fields: list[str], one_based: bool) -> str | None:
     if len(fields) < 3:
-        return f"has {len(fields)} field{'s' * (len(fields) != 1)}, but three are needed"
+        commas = " (they are separated by commas)" if fields[0].count(",") > 1 else ""
+        return f"has {len(fields)} field{'s' * (len(fields) != 1)}{commas}, but three are needed"
+    if not fields[0]:
+        return "names no contig"
     for name, value in (("start", fields[1]), ("end", fields[2])):
-        if not (value.strip().isascii() and value.strip().isdigit()):
-            return f"its {name}, {value!r}, is not a whole number of 0 or more"
-    if int(fields[2]) < int(fields[1]):
+        if not (value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS):
+            return f"its {name}, {value[:40]!r}, is not a whole number of 0 or more"
+    if one_based and int(fields[1]) < 1:
+        return "starts at 0, but positions count from 1 here"
+    if int(fields[2]) < int(fields[1]) - one_based:
         return f"ends ({fields[2]}) before it starts ({fields[1]})"
     return None
 

@@ -12,7 +12,6 @@ from diffbio_flows.command.call import call
 from diffbio_flows.command.evaluate import evaluate
 from diffbio_flows.command.ingest import ingest
 from diffbio_flows.command.model import model
-from diffbio_flows.command.perturb import perturb
 from diffbio_flows.command.simulate import simulate
 
 
@@ -29,5 +28,5 @@ def diffbio() -> None:
     """Germline small variants from aligned reads, by a caller whose every stage is differentiable."""
 
 
-for command in (call, ingest, evaluate, simulate, model, perturb):
+for command in (call, ingest, evaluate, simulate, model):
     diffbio.add_command(command)

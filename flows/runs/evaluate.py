@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_module
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,6 @@ from diffbio_core.evaluation.comparison import compare, holds
 from diffbio_core.evaluation.records import GenotypedVariant
 from diffbio_core.evaluation.summary import COLUMNS, SummaryRow
 from diffbio_core.problems import InputError, Problem
-from diffbio_core.whole_file import write_whole
 from diffbio_flows.runs.places import check_folder
 from diffbio_io.reference import Reference
 from diffbio_io.regions import Intervals, read_bed, resolve_regions
@@ -29,15 +28,17 @@ class EvaluationTable:
     Attributes:
         rows: INDEL and SNP, each for all calls and for those that pass.
         overall: Both types together, calls that pass.
+        warnings: What was left out of the comparison, or speaks against the files.
     """
 
     rows: tuple[SummaryRow, ...]
     overall: SummaryRow
+    warnings: tuple[Problem, ...] = ()
 
     def to_json(self) -> str:
-        """The table as JSON: ``rows`` and ``overall`` by hap.py's column names, undefined rates as null."""
+        """As JSON: ``rows`` and ``overall`` by hap.py's column names, undefined rates as null, and ``warnings``."""
         table = {"rows": [row.to_dict() for row in self.rows], "overall": self.overall.to_dict()}
-        return json_module.dumps(table, indent=2)
+        return json_module.dumps(table | {"warnings": list(map(str, self.warnings))}, indent=2)
 
     def to_text(self) -> str:
         """The table in aligned columns."""
@@ -55,17 +56,21 @@ def evaluate_calls(
     confident: str | os.PathLike[str] | None = None,
     regions: Sequence[str] = (),
     json: str | os.PathLike[str] | None = None,
+    truth_sample: str | None = None,
+    calls_sample: str | None = None,
 ) -> EvaluationTable:
     """Compare the genotypes of calls with those of a truth set by the haplotypes that they spell.
 
     Args:
-        truth: VCF of one sample with every variant of the confident regions.
-        calls: VCF of one sample.
+        truth: VCF with every variant of the confident regions.
+        calls: VCF.
         reference: FASTA that both were made with.
         confident: BED of the regions where a variant that the truth lacks is false; calls elsewhere are
             counted as unknown. None for everywhere.
         regions: Regions to look at, such as ``chr20:1-2,000``; none for all.
         json: File to write the table to.
+        truth_sample: Sample of the truth; None for the only one.
+        calls_sample: Sample of the calls; None for the only one.
 
     Raises:
         InputError: With the faults of all the files.
@@ -73,9 +78,10 @@ def evaluate_calls(
     problems: list[Problem] = []
     fasta = _tried(partial(Reference, reference), problems)
     wanted = _tried(partial(resolve_regions, fasta.contigs, regions), problems) if fasta else None
-    true_calls = _tried(partial(GenotypedVcf, truth), problems)
-    our_calls = _tried(partial(GenotypedVcf, calls), problems)
-    known = _tried(partial(read_bed, confident), problems) if confident is not None else None
+    true_calls = _tried(partial(GenotypedVcf, truth, truth_sample, "--truth-sample", wanted), problems)
+    our_calls = _tried(partial(GenotypedVcf, calls, calls_sample, "--calls-sample", wanted), problems)
+    lengths = fasta.contigs if fasta else None
+    known = _tried(partial(read_bed, confident, lengths), problems) if confident is not None else None
     if json is not None:
         problems += check_folder(Path(json).parent, str(json))
     if fasta is not None:
@@ -84,9 +90,10 @@ def evaluate_calls(
         problems += _named_otherwise(confident, known or (), fasta)
     if problems or fasta is None or wanted is None or true_calls is None or our_calls is None:
         raise InputError(problems)
-    table = _table(fasta, true_calls, our_calls, wanted, known)
+    warnings = [*_doubts(true_calls, fasta, wanted), *_doubts(our_calls, fasta, wanted)]
+    table = _table(fasta, true_calls, our_calls, wanted, known, warnings)
     if json is not None:
-        write_whole(json, table.to_json() + "\n")
+        Path(json).write_text(table.to_json() + "\n")
     return table
 
 
@@ -111,19 +118,37 @@ def _named_otherwise(path: object, contigs: Iterable[str], fasta: Reference) -> 
     return [Problem(str(path), what, f"The reference has {', '.join(list(fasta.contigs)[:5])}.")]
 
 
+def _doubts(vcf: GenotypedVcf, fasta: Reference, wanted: Container[str]) -> Iterator[Problem]:
+    """What speaks against a file though its alleles may be those of the reference."""
+    yield from vcf.warnings
+    absent = [contig for contig in vcf.contigs if contig not in fasta.contigs]
+    if absent:
+        told = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+        what = f"has records on {len(absent)} contigs that the reference lacks ({told}), which were not compared"
+        yield Problem(str(vcf.path), what, "Give the whole reference if they matter.")
+    for contig, length in vcf.lengths.items():
+        if contig in wanted and length != fasta.contigs[contig]:
+            what = f"{contig} is {length:,} bp long in its header, but {fasta.contigs[contig]:,} in the reference"
+            yield Problem(
+                str(vcf.path), what, "Its reference alleles are those of the reference; see that it is meant."
+            )
+
+
 def _table(
     reference: Reference,
     truth: GenotypedVcf,
     calls: GenotypedVcf,
     wanted: dict[str, Intervals],
     known: dict[str, Intervals] | None,
+    warnings: Iterable[Problem],
 ) -> EvaluationTable:
     counts = {name: (Counter(), Counter()) for name in ("ALL", "PASS")}
     for contig, intervals in wanted.items():
         bases = partial(reference.sequence, contig)
         confident = None if known is None else known.get(contig, ())
-        expected = _within(truth.variants(contig, bases), intervals)
-        called = _within(calls.variants(contig, bases), intervals)
+        length = reference.contigs[contig]
+        expected = _within(truth.variants(contig, bases, length), intervals)
+        called = _within(calls.variants(contig, bases, length), intervals)
         for name, taken in (("ALL", called), ("PASS", [variant for variant in called if variant.passed])):
             verdicts = compare(expected, taken, bases, confident)
             for count, variants, judged in zip(
@@ -131,7 +156,7 @@ def _table(
             ):
                 count.update((variant.kind, verdict) for variant, verdict in zip(variants, judged, strict=True))
     rows = tuple(SummaryRow.count(kind, name, *counts[name]) for kind in ("INDEL", "SNP") for name in counts)
-    return EvaluationTable(rows, SummaryRow.count("ALL", "PASS", *counts["PASS"]))
+    return EvaluationTable(rows, SummaryRow.count("ALL", "PASS", *counts["PASS"]), tuple(warnings))
 
 
 def _within(variants: list[GenotypedVariant], intervals: Intervals) -> list[GenotypedVariant]:

@@ -1,6 +1,10 @@
 """Regions and BED files as intervals."""
 
+import bz2
+import contextlib
 import gzip
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -76,6 +80,68 @@ def test_every_problem_is_told_at_once(tmp_path):
     ]
 
 
+def bed(tmp_path, data):
+    path = tmp_path / "r.bed"
+    path.write_bytes(data)
+    return read_bed(path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"chr20\t10\t20",
+        b"\xef\xbb\xbfchr20\t10\t20\r\n\r\n",
+        "chr20\t10\t20\r\n".encode("utf-16"),
+        b'"chr20"\t"10"\t"20"\t\t\n\t\t\n\n',
+        b"chr20 10 20  \n   \n",
+        b"browser position chr20\ntrack\tname=x\nchr20\t10\t20\tM\xfcller\n",
+        gzip.compress(b"chr20\t10\t15\n") + gzip.compress(b"chr20\t15\t20\n"),
+        b"@HD\tVN:1.6\n@SQ\tSN:chr20\tLN:5000\nchr20\t11\t20\t+\tname\n",
+    ],
+)
+def test_files_of_editors_spreadsheets_and_picard_are_read(tmp_path, data):
+    assert bed(tmp_path, data) == {"chr20": ((10, 20),)}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (bz2.compress(b"chr20\t1\t2\n"), "is compressed with bzip2"),
+        (gzip.compress(b"chr20\t1\t2\n" * 99)[:-9], "cannot be read to its end as BED"),
+        (b"chr20,1,2\n", r"has 1 field \(they are separated by commas\)"),
+        (b"\t1\t2\n", "names no contig"),
+        (b"chr20\t1\t" + b"9" * 5000 + b"\n", "its end, '9{40}', is not a whole number"),
+        (b"chr20\t1.5\t2\n", r"its start, '1\.5', is not"),
+        (b"@SQ\tSN:chr20\nchr20\t0\t2\n", "starts at 0, but positions count from 1 here"),
+        (b"@SQ\tSN:chr20\nchr20\tx\t2\n", r"An interval_list line is contig, start \(counted from 1\)"),
+    ],
+)
+def test_what_cannot_be_read_is_told_by_its_cause(tmp_path, data, message):
+    with pytest.raises(InputError, match=message):
+        bed(tmp_path, data)
+
+
+def test_a_bed_of_another_build_is_told_and_other_contigs_are_left_out(tmp_path):
+    path = tmp_path / "r.bed"
+    path.write_text("chr20\t10\t20\nchr9\t1\t9000\n")
+    assert read_bed(path, CONTIGS) == {"chr20": ((10, 20),)}
+    path.write_text("chr9\t1\t9000\n")
+    assert read_bed(path, CONTIGS) == {"chr9": ((1, 9000),)}
+    path.write_text("chr20\t10\t5001\nchr9\t1\t9000\n")
+    with pytest.raises(InputError, match="line 1: reaches to 5,001, but chr20 is 5,000 bp long"):
+        read_bed(path, CONTIGS)
+
+
+@given(st.binary(max_size=60) | st.text('chr20\t -1.@#,\n\r"', max_size=60).map(str.encode))
+def test_any_bed_is_read_or_refused(data):
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(InputError):
+        assert bed(Path(folder), data)
+    for text in data.decode("latin-1").split("\n"):
+        with contextlib.suppress(InputError):
+            contig, start, stop = parse_region(text, CONTIGS)
+            assert 0 <= start < stop <= CONTIGS[contig]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -103,7 +169,7 @@ def test_an_empty_or_missing_bed_is_told(tmp_path):
     (tmp_path / "empty.bed").write_text("")
     with pytest.raises(InputError, match="holds no interval"):
         resolve_regions(CONTIGS, bed=tmp_path / "empty.bed")
-    with pytest.raises(InputError, match="cannot be read as BED"):
+    with pytest.raises(InputError, match="no such file"):
         read_bed(tmp_path / "none.bed")
 
 

@@ -21,8 +21,7 @@ class ExperimentCells:
 
     Attributes:
         expression: All genes of all cells.
-        cell_names: Names of the cells, each once within its file.
-        genes: Names of the genes.
+        genes: Their names.
         output: What elements hold as counts.
         output_genes: Names of those genes.
         hvg_genes: Names of the highly variable genes, or None where no column tells them.
@@ -43,7 +42,6 @@ class ExperimentCells:
     """
 
     expression: CountMatrix
-    cell_names: np.ndarray
     genes: np.ndarray
     output: CountMatrix
     output_genes: np.ndarray

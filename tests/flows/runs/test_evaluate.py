@@ -84,7 +84,8 @@ def test_an_indexed_file_gives_what_the_plain_one_gives(tmp_path, reference, tru
     plain = evaluate_calls(truth, calls, reference)
     pysam.tabix_index(str(truth), preset="vcf", keep_original=True)
     pysam.tabix_index(str(calls), preset="vcf", keep_original=True)
-    assert evaluate_calls(f"{truth}.gz", f"{calls}.gz", reference) == plain
+    indexed = evaluate_calls(f"{truth}.gz", f"{calls}.gz", reference)
+    assert (indexed.rows, indexed.overall) == (plain.rows, plain.overall)
 
 
 def test_every_faulty_file_is_told_at_once(tmp_path, truth):
@@ -120,8 +121,59 @@ def test_files_that_share_no_contig_with_the_reference_are_told(tmp_path, truth,
 def test_several_samples_are_told(tmp_path, reference, truth):
     calls = tmp_path / "two.vcf"
     calls.write_text(HEADER.replace("\tS\n", "\tS\tT\n"))
-    with pytest.raises(InputError, match=r"holds 2 samples\. Name one of: S, T"):
+    with pytest.raises(InputError, match=r"holds 2 samples\. Name one of: S, T \(--calls-sample\)\."):
         evaluate_calls(truth, calls, reference)
+    with pytest.raises(InputError, match=r"holds 2 samples\. Name one of: S, T \(--truth-sample\)\."):
+        evaluate_calls(calls, truth, reference)
+    assert evaluate_calls(truth, calls, reference, calls_sample="T").overall.truth_fn == 3
+    assert evaluate_calls(calls, truth, reference, truth_sample="S").overall.query_fp == 3
+
+
+def test_what_speaks_against_the_files_is_told(tmp_path, reference):
+    calls = tmp_path / "odd.vcf"
+    row = f"c1\t40\t.\t{SEQUENCE[39]}\tG\t.\t.\t.\tGT\t0/1\n"
+    calls.write_text(HEADER.replace("ID=c1", "ID=c1,length=77") + row + row.replace("c1", "chrUn"))
+    table = evaluate_calls(calls, calls, reference)
+    assert [warning.what for warning in table.warnings[:2]] == [
+        "has records on 1 contigs that the reference lacks (chrUn), which were not compared",
+        f"c1 is 77 bp long in its header, but {len(SEQUENCE):,} in the reference",
+    ]
+    assert json.loads(table.to_json())["warnings"] == list(map(str, table.warnings))
+
+
+def test_a_record_beyond_the_contigs_end_is_told(tmp_path, reference):
+    calls = tmp_path / "odd.vcf"
+    calls.write_text(HEADER + f"c1\t{len(SEQUENCE)}\t.\t{SEQUENCE[-1]}A\tG\t.\t.\t.\tGT\t0/1\n")
+    with pytest.raises(InputError, match=rf"c1:{len(SEQUENCE)} .*the contig ends at {len(SEQUENCE)}"):
+        evaluate_calls(calls, calls, reference)
+
+
+DELETION = (21, SEQUENCE[20:26], SEQUENCE[20], "PASS", "0/1")
+SNP = "ACGT"[("ACGT".index(SEQUENCE[23]) + 1) % 4]
+
+
+@pytest.mark.parametrize("absent", ["*", "<*>", "<NON_REF>"])
+@pytest.mark.parametrize(
+    ("plain", "written"),
+    [("0/1", "1/2"), ("0/1", "2|1"), ("0/1", "0/1"), ("1/1", "1/1"), ("0/0", "2/2"), ("0/0", "0/2"), ("0/1", "./1")],
+)
+def test_an_allele_that_says_nothing_leaves_its_haplotype_to_other_records(tmp_path, reference, absent, plain, written):
+    before, after = (24, SEQUENCE[23], SNP, "PASS", plain), (24, SEQUENCE[23], f"{SNP},{absent}", "PASS", written)
+    truth, calls = vcf(tmp_path / "t.vcf", DELETION, before), vcf(tmp_path / "c.vcf", DELETION, after)
+    for table in (evaluate_calls(truth, calls, reference), evaluate_calls(calls, truth, reference)):
+        number = 1 + ("1" in plain)
+        overall = table.overall
+        assert (overall.truth_tp, overall.truth_fn, overall.query_total, overall.query_fp) == (number, 0, number, 0)
+        assert table.warnings == ()
+
+
+def test_one_record_and_its_split_form_are_equal(tmp_path, reference):
+    base = SEQUENCE[299]
+    one, two, _ = (letter for letter in "ACGT" if letter != base)
+    whole = vcf(tmp_path / "t.vcf", (300, base, f"{one},{two}", "PASS", "1/2"))
+    split = vcf(tmp_path / "c.vcf", (300, base, one, "PASS", "1/."), (300, base, two, "PASS", "./1"))
+    for table in (evaluate_calls(whole, split, reference), evaluate_calls(split, whole, reference)):
+        assert (table.overall.truth_fn, table.overall.query_fp) == (0, 0)
 
 
 @pytest.mark.parametrize(
