@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +14,8 @@ import numpy as np
 from flax import nnx
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+
+from diffbio_core.whole_file import write_whole
 
 Module = TypeVar("Module", bound=nnx.Module)
 
@@ -31,18 +32,9 @@ def save_checkpoint(module: nnx.Module, path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    path = Path(path)
     tensors = {name: np.asarray(value) for name, value in _variables(module).items()}
     content = save(tensors, metadata={"format": _FORMAT, "module": json.dumps(_description(module))})
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as aside:
-        try:
-            aside.write(content)
-            aside.flush()
-            os.fsync(aside.fileno())
-            os.replace(aside.name, path)
-        except BaseException:
-            os.unlink(aside.name)
-            raise
+    write_whole(path, content)
 
 
 def load_checkpoint(module: Module, path: str | os.PathLike[str]) -> Module:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from diffbio_flows.runs.evaluate import EvaluationTable, evaluate_calls
     from diffbio_flows.runs.ingest import IngestSummary, ingest_reads
     from diffbio_flows.runs.parameters import CallParameters, IngestParameters
+    from diffbio_flows.runs.perturb import PredictionScores, evaluate_predictions, set_up_perturbations
 
 __all__ = [
     "CallParameters",
@@ -18,9 +19,12 @@ __all__ = [
     "EvaluationTable",
     "IngestParameters",
     "IngestSummary",
+    "PredictionScores",
     "call_variants",
     "evaluate_calls",
+    "evaluate_predictions",
     "ingest_reads",
+    "set_up_perturbations",
 ]
 
 _MODULES = {
@@ -29,9 +33,12 @@ _MODULES = {
     "EvaluationTable": "runs.evaluate",
     "IngestParameters": "runs.parameters",
     "IngestSummary": "runs.ingest",
+    "PredictionScores": "runs.perturb",
     "call_variants": "runs.call",
     "evaluate_calls": "runs.evaluate",
+    "evaluate_predictions": "runs.perturb",
     "ingest_reads": "runs.ingest",
+    "set_up_perturbations": "runs.perturb",
 }
 
 

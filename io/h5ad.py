@@ -12,6 +12,7 @@ from diffbio_core.problems import InputError, Problem
 from diffbio_core.sources.expression import ExpressionTable
 from diffbio_core.sources.labels import Labels, safe_decode_array
 from diffbio_core.sources.matrix import CountMatrix, DenseCounts, SparseCounts, StoredCounts
+from diffbio_core.whole_file import whole_file
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -68,13 +69,8 @@ def write_anndata(table: AnnData, path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    path = Path(path)
-    aside = path.with_name(f"{path.name}.part")
-    try:
+    with whole_file(path) as aside:
         table.write_h5ad(aside, compression="gzip")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def expression_of(table: AnnData, name: str = "AnnData") -> ExpressionTable:

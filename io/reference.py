@@ -10,6 +10,7 @@ import pysam
 from jaxtyping import UInt8
 
 from diffbio_core.problems import InputError, Problem
+from diffbio_core.whole_file import put_in_place
 from diffbio_core.windows.encoding import BASES, CODE_OF_ASCII, N_BASE
 from diffbio_io.fasta import index_problem
 from diffbio_io.files.kinds import file_problem, foreign_compression
@@ -155,5 +156,5 @@ def _build(place: Path, path: Path, compressed: bool) -> None:
         if place.resolve() != path.resolve():
             place.symlink_to(path.absolute())  # fails where another file has the name
         if compressed:
-            os.replace(new_gzi, f"{place}.gzi")
-        os.replace(new_fai, f"{place}.fai")
+            put_in_place(new_gzi, f"{place}.gzi")
+        put_in_place(new_fai, f"{place}.fai")

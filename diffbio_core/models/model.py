@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from diffbio_core.whole_file import write_whole
+
 FEATURES: dict[str, int] = {"version": 3, "flank": 16, "pileup_channels": 58, "summary_channels": 27}
 """What this version's views and networks hold; a model made for others is refused before any work."""
 
@@ -106,7 +108,7 @@ def save_model(path: str | os.PathLike[str], pipeline: Any, **card: Any) -> None
             genotype is made of.
     """
     from flax import nnx
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     from diffbio_core.pipelines.allele_calling import AlleleCallingPipeline
 
@@ -121,15 +123,17 @@ def save_model(path: str | os.PathLike[str], pipeline: Any, **card: Any) -> None
         ".".join(map(str, name)): np.array(variable.get_value(), order="C")
         for name, variable in nnx.to_flat_state(nnx.state(pipeline, nnx.Param))
     }
-    save_file(arrays, folder / _PARAMETERS)
+    content = save(arrays)
+    # The card last: one that is not of these parameters is refused.
+    write_whole(folder / _PARAMETERS, content)
     written = {
         "features": FEATURES,
         "config": dataclasses.asdict(pipeline.config),
         "num_parameters": int(sum(array.size for array in arrays.values())),
-        "parameters_sha256": _sha256(folder / _PARAMETERS),
+        "parameters_sha256": hashlib.sha256(content).hexdigest(),
         **card,
     }
-    (folder / _CARD).write_text(json.dumps(written, indent=2) + "\n")
+    write_whole(folder / _CARD, json.dumps(written, indent=2) + "\n")
 
 
 def _config(values: dict[str, Any]) -> Any:

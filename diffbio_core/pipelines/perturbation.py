@@ -305,6 +305,7 @@ class PerturbationPipelineResult:
 
     Attributes:
         source: The cells.
+        assignment: Split of every cell, and why.
         train_indices: Cells to train on.
         valid_indices: Cells to choose by.
         test_indices: Cells to measure on.
@@ -324,7 +325,7 @@ class PerturbationPipelineResult:
         train_sampler: PerturbationBatchSampler,
         knockdown: KnockdownReport | None,
     ):
-        self.source, self.train_sampler, self.knockdown = source, train_sampler, knockdown
+        self.source, self.assignment, self.train_sampler, self.knockdown = source, assignment, train_sampler, knockdown
         self.train_indices, self.valid_indices, self.test_indices = assignment.result()
         self.filter_mask: Bool[np.ndarray, "cells"] | None = None if knockdown is None else knockdown.mask
         self._mapping = mapping

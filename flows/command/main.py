@@ -12,6 +12,7 @@ from diffbio_flows.command.call import call
 from diffbio_flows.command.evaluate import evaluate
 from diffbio_flows.command.ingest import ingest
 from diffbio_flows.command.model import model
+from diffbio_flows.command.perturb import perturb
 from diffbio_flows.command.simulate import simulate
 
 
@@ -28,5 +29,5 @@ def diffbio() -> None:
     """Germline small variants from aligned reads, by a caller whose every stage is differentiable."""
 
 
-for command in (call, ingest, evaluate, simulate, model):
+for command in (call, ingest, evaluate, simulate, model, perturb):
     diffbio.add_command(command)

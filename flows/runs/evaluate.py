@@ -15,6 +15,7 @@ from diffbio_core.evaluation.comparison import compare, holds
 from diffbio_core.evaluation.records import GenotypedVariant
 from diffbio_core.evaluation.summary import COLUMNS, SummaryRow
 from diffbio_core.problems import InputError, Problem
+from diffbio_core.whole_file import write_whole
 from diffbio_flows.runs.places import check_folder
 from diffbio_io.reference import Reference
 from diffbio_io.regions import Intervals, read_bed, resolve_regions
@@ -93,7 +94,7 @@ def evaluate_calls(
     warnings = [*_doubts(true_calls, fasta, wanted), *_doubts(our_calls, fasta, wanted)]
     table = _table(fasta, true_calls, our_calls, wanted, known, warnings)
     if json is not None:
-        Path(json).write_text(table.to_json() + "\n")
+        write_whole(json, table.to_json() + "\n")
     return table
 
 

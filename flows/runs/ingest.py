@@ -10,6 +10,7 @@ from typing import Any
 
 from diffbio_cluster import peak_memory_mb
 from diffbio_core.problems import InputError, Problem
+from diffbio_core.whole_file import naming
 from diffbio_flows.reports.progress import Progress
 from diffbio_flows.reports.summary import ShardTotals, WorkSummary
 from diffbio_flows.runs.input_states import input_states
@@ -218,7 +219,8 @@ def ingest_to_store(task: ShardTask, origin: Mapping[str, Any]) -> ShardResult:
     started = time.perf_counter()
     planes = ingest_shard(task)
     decoded = time.perf_counter()
-    session().store(task).write(planes, **origin)
+    with naming(task.store or ""):
+        session().store(task).write(planes, **origin)
     seconds = {"ingest": decoded - started, "store": time.perf_counter() - decoded}
     return _result(task, planes.read_counts, seconds, peak_memory_mb())
 

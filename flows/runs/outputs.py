@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from diffbio_core import __version__
+from diffbio_core.whole_file import write_whole
 from diffbio_flows.reports.summary import CallSummary
 from diffbio_flows.reports.tables import as_html
 from diffbio_flows.runs.layout import writing
 from diffbio_flows.runs.plan import CallPlan
 from diffbio_flows.runs.work_directory import WorkDirectory
-from diffbio_flows.shards.commit import shard_path, write_whole
+from diffbio_flows.shards.commit import shard_path
 
 Join = Callable[[Iterator[bytes]], Iterable[bytes]]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from diffbio_core.problems import InputError, Problem
+from diffbio_core.whole_file import put_in_place
 from diffbio_io.files.fresh_folder import fresh_folder
 from diffbio_io.files.locks import locked
 from diffbio_io.files.state import FileState
@@ -105,7 +106,7 @@ class WorkDirectory:
                     # Not aside in the folder itself: what a killed run left there would pass for somebody else's.
                     aside = self.scratch / "run.json"
                     aside.write_text(json.dumps(entries, indent=2))
-                    aside.replace(self.path / "run.json")
+                    put_in_place(aside, self.path / "run.json")
                 self.summary.unlink(missing_ok=True)
                 self.calls.mkdir(exist_ok=True)
                 yield self

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from diffbio_core.whole_file import write_whole
 from diffbio_flows.shards.message import ShardResult
 
 FORMAT = 1
@@ -31,10 +31,10 @@ def commit_shard(folder: str | os.PathLike[str], result: ShardResult, texts: Map
     """
     data = {ending: text.encode() for ending, text in texts.items()}
     for ending, content in data.items():
-        write_whole(shard_path(folder, result.name, ending), content)
+        _write(shard_path(folder, result.name, ending), content)
     checksums = {ending: hashlib.sha256(content).hexdigest() for ending, content in data.items()}
     done = ShardResult(**{**asdict(result), "files": checksums})
-    write_whole(shard_path(folder, result.name, MARKER), json.dumps({"format": FORMAT, **asdict(done)}).encode())
+    _write(shard_path(folder, result.name, MARKER), json.dumps({"format": FORMAT, **asdict(done)}).encode())
     return done
 
 
@@ -69,12 +69,6 @@ def shard_path(folder: str | os.PathLike[str], name: str, ending: str) -> Path:
     return Path(folder, quote(name, safe="+,:;=@^~*") + ending)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file aside and renames it, so that no reader and no crash ever sees half of it."""
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        aside.write_bytes(content)
-        os.replace(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+def _write(path: Path, content: bytes) -> None:
+    # Whoever goes on from here compares checksums, so a file that a power cut has lost is found.
+    write_whole(path, content, durable=False)

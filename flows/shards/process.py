@@ -8,6 +8,7 @@ from diffbio_cluster import peak_memory_mb
 from diffbio_core.calling.genotyping import genotype_sites
 from diffbio_core.calling.reference_confidence import reference_blocks
 from diffbio_core.reads.thinning import IntervalReads
+from diffbio_core.whole_file import naming
 from diffbio_core.windows.packing import pack_shard, shard_interval
 from diffbio_core.windows.planes import ShardPlanes
 from diffbio_flows.shards.commit import commit_shard
@@ -33,7 +34,8 @@ def process_shard(task: ShardTask) -> ShardResult:
     planes = ingest_shard(task)
     clock.lap("ingest")
     if task.store is not None:
-        session().store(task).write(planes, reads=task.reads, reference=task.reference)
+        with naming(task.store):
+            session().store(task).write(planes, reads=task.reads, reference=task.reference)
         clock.lap("store")
     evidence = session().call_stage(task)(planes)
     clock.lap("call")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -13,7 +13,7 @@ import numba
 import numpy as np
 import pysam
 
-from diffbio_core.reads.records import little_endian_32
+from diffbio_core.reads.records import MalformedRecords, little_endian_32
 from diffbio_core.reads.thinning import Interval, IntervalReads, scan_pieces, scan_records
 from diffbio_io.alignments.bgzf import CorruptBlock, read_blocks
 from diffbio_io.alignments.header import read_header
@@ -81,6 +81,12 @@ class AlignmentReader:
             MalformedRecords: It holds no BAM records there.
             OSError: htslib cannot decode a CRAM file there.
         """
+        try:
+            return self._read(interval)
+        except (CorruptBlock, MalformedRecords) as error:
+            raise type(error)(f"{self.path}: {error}") from error
+
+    def _read(self, interval: Interval) -> IntervalReads:
         contig = self._names[interval.reference_id]
         start, stop = interval.scanned
         place = contig, max(start, 0), min(stop, self.contigs[contig])
@@ -148,7 +154,7 @@ class AlignmentReader:
             ) as source,
         ):
             path = os.path.join(folder, "records.bam")
-            records = source.fetch(contig, start, stop)
+            records = self._decoded(source, contig, start, stop)
             is_last = False
             while not is_last:
                 with pysam.AlignmentFile(path, "wb0", template=source) as sink:
@@ -165,6 +171,20 @@ class AlignmentReader:
                     for block in read_blocks(file, header_end):
                         size = self._append(block, size)
                 yield self._buffer[:size], is_last
+
+    def _decoded(
+        self, source: pysam.AlignmentFile, contig: str, start: int, stop: int
+    ) -> Iterator[pysam.AlignedSegment]:
+        """Records that htslib decodes; it says of a file that it cannot decode no more than that."""
+        records = source.fetch(contig, start, stop)
+        while True:
+            try:
+                record = next(records)
+            except StopIteration:
+                return
+            except OSError as error:
+                raise OSError(f"{self.path}: cannot be decoded near {contig}:{start + 1}: {error}") from error
+            yield record
 
 
 @numba.njit(cache=True)

@@ -21,6 +21,7 @@ from diffbio_core.simulation.reads import SequencerBias, draw_read_pairs
 from diffbio_core.simulation.sequence import decode_bases
 from diffbio_core.simulation.sequencing import SequencingModel
 from diffbio_core.simulation.variants import Variant, VariantModel, apply_variants, draw_variants
+from diffbio_core.whole_file import put_in_place
 from diffbio_io.files.locks import locked_folder
 from diffbio_io.reference import Reference
 from diffbio_io.regions import Intervals, resolve_regions
@@ -109,7 +110,7 @@ def simulate_dataset(
         write_bed(aside.confident, confident_intervals(genome, wanted, individual.collapsed))
         _write_reads(aside.reads, genome, individual, model, seed, sample, threads or os.cpu_count() or 1)
         for file in sorted(scratch.iterdir()):
-            file.replace(output / file.name)
+            put_in_place(file, output / file.name)
     return _dataset_in(output)
 
 

@@ -25,6 +25,7 @@ from isal import isal_zlib
 
 from diffbio_core.problems import InputError
 from diffbio_core.reads.arrays import cut_reads
+from diffbio_core.whole_file import ASIDE, write_whole
 from diffbio_core.windows.encoding import N_BASE, PLANES
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_core.windows.lanes import LaneIndels, LaneReads
@@ -99,7 +100,7 @@ class WindowStore:
         document = self._document("")
         if document is None:
             foreign = [] if not self._is_local or not os.path.isdir(self._root) else os.listdir(self._root)
-            foreign = sorted(name for name in foreign if name != LOCK and not name.endswith(".partial"))
+            foreign = sorted(name for name in foreign if name != LOCK and not name.endswith(ASIDE))
             if foreign:
                 raise StoreError(f"{self.url} is not a window store: it holds {foreign[0]!r} but no zarr.json")
             return
@@ -399,8 +400,7 @@ class WindowStore:
         # An object store shows an object only when it is whole; a file has to be renamed to do so.
         if self._is_local:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            self._files.pipe_file(path + ".partial", content)
-            os.replace(path + ".partial", path)
+            write_whole(path, content, durable=False)
         else:
             self._files.pipe_file(path, content)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pysam
 
 from diffbio_core.calling.sites import CalledSite
+from diffbio_core.whole_file import put_in_place
 from diffbio_io.files.fresh_folder import fresh_folder
 
 LONGEST_TABIX_CONTIG = 1 << 29
@@ -132,11 +133,10 @@ def merge_shards(
                 file.write(block)
         # A preset names the columns; the index covers a file without records, too.
         pysam.tabix_index(str(new), preset="vcf", keep_original=True, csi=csi, index=f"{new}.index")
-        _sync(new)
         output.unlink(missing_ok=True)
         stale.unlink(missing_ok=True)
-        os.replace(f"{new}.index", index)
-        os.replace(new, output)
+        put_in_place(f"{new}.index", index)
+        put_in_place(new, output)
     return index
 
 
@@ -158,8 +158,3 @@ def _ordered(shards: Sequence[str | os.PathLike[str]], contigs: Mapping[str, int
             last = place
         if block:
             yield block
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -65,12 +64,6 @@ def call_arguments(individual: SimulatedDataset) -> Callable[..., list[str]]:
         return ["call", *map(str, files), "--workers", "2", *map(str, more)]
 
     return arguments
-
-
-@pytest.fixture(scope="session", autouse=True)
-def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Commands of one test session share compiled programs, and leave the user's alone."""
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path_factory.mktemp("jax"))
 
 
 @pytest.fixture

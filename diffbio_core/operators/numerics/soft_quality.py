@@ -12,7 +12,7 @@ _NEPERS_PER_PHRED = math.log(10) / 10
 
 
 def soft_retention(
-    quality: Real[Array, "*shape"], threshold: Float[Array, ""], log_temperature: Float[Array, ""] | float = 0.0
+    quality: Real[Array, "*shape"], threshold: Float[Array, "#*shape"], log_temperature: Float[Array, ""] | float = 0.0
 ) -> Float[Array, "*shape"]:
     """Weight in [0, 1] of each quality: sigmoid((quality - threshold) / temperature).
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, UInt32
 
 from diffbio_core.constants import DEFAULT_TEMPERATURE, NUM_BASES
 from diffbio_core.operators.base import TemperatureConfig, TemperatureOperator, scalar
@@ -195,7 +195,7 @@ class DifferentiableDuplicateWeighting(TemperatureOperator):
         return jnp.zeros_like(copies).at[order].set(copies)
 
 
-def _signatures(sequences: Float[Array, "num_reads length 4"]) -> list[Int[Array, " num_reads"]]:
+def _signatures(sequences: Float[Array, "num_reads length 4"]) -> list[UInt32[Array, " num_reads"]]:
     """A hash of the most likely bases of each part of a read, one per part."""
     length = sequences.shape[1]
     parts = max(1, min(_SEGMENTS, length))

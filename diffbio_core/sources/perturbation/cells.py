@@ -21,7 +21,8 @@ class ExperimentCells:
 
     Attributes:
         expression: All genes of all cells.
-        genes: Their names.
+        cell_names: Names of the cells, each once within its file.
+        genes: Names of the genes.
         output: What elements hold as counts.
         output_genes: Names of those genes.
         hvg_genes: Names of the highly variable genes, or None where no column tells them.
@@ -42,6 +43,7 @@ class ExperimentCells:
     """
 
     expression: CountMatrix
+    cell_names: np.ndarray
     genes: np.ndarray
     output: CountMatrix
     output_genes: np.ndarray

@@ -64,6 +64,7 @@ def _stacked(parts: list[ExperimentCells], shared_genes: bool) -> ExperimentCell
     )  # fmt: skip
     return ExperimentCells(
         expression=_rows([part.expression for part in parts], places),
+        cell_names=np.concatenate([part.cell_names for part in parts]),
         genes=genes,
         output=_rows([part.output for part in parts], output_places),
         output_genes=output_genes,

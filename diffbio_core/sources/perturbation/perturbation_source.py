@@ -108,10 +108,12 @@ def _cells(table: ExpressionTable, config: PerturbationSourceConfig) -> Experime
     problems = _problems(table, config)
     labels: list[Labels] = []
     for column in (config.pert_col, config.cell_type_col, config.batch_col):
+        if column not in table.obs:  # told already
+            continue
         try:
             labels.append(table.labels_of(column))
         except InputError as error:
-            problems += [problem for problem in error.problems if problem not in problems]
+            problems += error.problems
     if problems:
         raise InputError(problems)
     perturbations, cell_types, batches = labels
@@ -119,6 +121,7 @@ def _cells(table: ExpressionTable, config: PerturbationSourceConfig) -> Experime
     output, output_genes, obsm = _output(table, config, variable)
     return ExperimentCells(
         expression=table.counts,
+        cell_names=table.cell_names,
         genes=table.gene_names,
         output=output,
         output_genes=output_genes,

@@ -184,6 +184,7 @@ def test_a_corrupt_block_ends_the_run_with_the_shard_and_keeps_the_rest(
     done = diffbio(*call_arguments(tmp_path / "calls.vcf.gz", "--reads", corrupt_reads))
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if "shard chr4.000000" in line]
+    assert f"CorruptBlock: {corrupt_reads}: " in line
     assert line.endswith("Finished work is kept: remove the cause and give the same command again to go on.")
     assert not (tmp_path / "calls.vcf.gz").exists()
     assert (tmp_path / "calls.vcf.gz.work" / "run.json").exists()

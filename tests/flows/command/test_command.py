@@ -14,7 +14,7 @@ from diffbio_core.models import default_model_path, load_card
 def test_help_names_every_command(diffbio):
     done = diffbio("--help")
     assert done.returncode == 0
-    for command in ("call", "evaluate", "ingest", "model", "simulate"):
+    for command in ("call", "evaluate", "ingest", "model", "perturb", "simulate"):
         assert f"\n  {command} " in done.stdout
 
 

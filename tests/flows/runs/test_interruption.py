@@ -135,7 +135,7 @@ def test_a_full_disk_ends_the_run_with_shard_and_cause_and_keeps_the_work(
     status, line = ended(process)
     assert status == 1
     assert line.startswith("diffbio: shard chr")
-    assert "No space left on device" in line
+    assert f"No space left on device: '{disk}/work/" in line
     assert line.endswith("Finished work is kept: remove the cause and give the same command again to go on.")
     assert 0 < len(run.finished) < SHARDS
     assert run.outputs == {}
