@@ -29,13 +29,15 @@ class AlleleEvidence:
         log_probabilities: Natural logarithms of the probabilities of 0, 1 and 2 copies.
         supports: Reads that show the allele.
         matches: Reads that show the reference there.
-        depth: Reads that cover the column.
+        depth: Reads that cover the column and were looked at.
+        coverage: All reads that cover it, those thinned included.
     """
 
     log_probabilities: Float64[np.ndarray, "candidates 3"]
     supports: Int32[np.ndarray, "candidates"]
     matches: Int32[np.ndarray, "candidates"]
     depth: Int32[np.ndarray, "candidates"]
+    coverage: Int32[np.ndarray, "candidates"]
 
 
 def genotype_sites(
@@ -104,6 +106,7 @@ def _call_site(
         gq=min(99, round(quality)),
         pl=tuple(min(999, round((top - value) * 10 / math.log(10))) for value in likelihoods),
         depth=int(evidence.depth[kept[0]]),
+        coverage=int(evidence.coverage[kept[0]]),
         allele_depths=(int(min(evidence.matches[candidate] for candidate in kept)), *supports),
     )
 

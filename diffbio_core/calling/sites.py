@@ -19,7 +19,8 @@ class CalledSite:
         gq: Phred-scaled probability that the genotype is wrong.
         pl: Phred-scaled genotype likelihoods, the likeliest 0, in VCF order: for diploids 00, 01, 11, 02, 12, 22, ...;
             for haploids 0, 1, 2, ...
-        depth: Reads that cover the site, mates that overlap counted once.
+        depth: Reads that cover the site and that the genotype was made from, mates that overlap counted once.
+        coverage: All reads that cover the site; more than ``depth`` where they were thinned.
         allele_depths: Reads that support each allele, the reference first.
         filters: Names of the filters that the site failed; empty where it passed.
 
@@ -36,6 +37,7 @@ class CalledSite:
     gq: int
     pl: tuple[int, ...]
     depth: int
+    coverage: int
     allele_depths: tuple[int, ...]
     filters: tuple[str, ...] = ()
 

@@ -76,6 +76,7 @@ class CandidateTable:
         column: Column of the window: of the changed base, or of the base before an indel.
         length: 0 for a changed base, +inserted or -deleted bases else.
         code: Base code of the new base; 4 (N) for an indel.
+        thinned: Reads that cover the column but are in no plane, since too many overlap there.
         support_start: First of the candidate's entries in ``support_lane``; the next candidate's is the end.
         sequence_start: First of its inserted bases in ``sequence``; the next candidate's is the end.
         support_lane: Lanes of the reads that show an indel. Who shows a changed base is read from the planes.
@@ -86,6 +87,7 @@ class CandidateTable:
     column: Int32[np.ndarray, "candidates"]
     length: Int32[np.ndarray, "candidates"]
     code: UInt8[np.ndarray, "candidates"]
+    thinned: Int32[np.ndarray, "candidates"]
     support_start: Int32[np.ndarray, "candidates+1"]
     sequence_start: Int32[np.ndarray, "candidates+1"]
     support_lane: UInt8[np.ndarray, "supports"]
@@ -101,6 +103,7 @@ def find_candidates(
     coverage: Int32[np.ndarray, "columns"],
     events: IndelEvents,
     inserted: UInt8[np.ndarray, "inserted"],
+    thinned: Int32[np.ndarray, "columns"],
     shard: Shard,
     grid: WindowGrid,
     contig_length: int,
@@ -115,6 +118,7 @@ def find_candidates(
         coverage: Reads per column that may propose an allele.
         events: Indels of single reads.
         inserted: Bases that the events' ``sequence_offset`` points into.
+        thinned: Reads per column that were thinned.
         shard: The windows.
         grid: Their grid.
         contig_length: Length of the contig (bp).
@@ -161,6 +165,7 @@ def find_candidates(
         table[:, 1].astype(np.int32),
         table[:, 2].astype(np.int32),
         table[:, 3].astype(np.uint8),
+        thinned[table[:, 0] * width + table[:, 1]],
         _starts(supports),
         _starts(lengths),
         _ranges(events.lane, table[:, 4], supports),

@@ -13,6 +13,7 @@ import numba
 import numpy as np
 from jaxtyping import Int8, Int32, UInt8
 
+from diffbio_core.candidates.limits import ViewLimits
 from diffbio_core.candidates.view_encoding import (
     DELETION_AFTER,
     DIFFERS,
@@ -30,6 +31,7 @@ from diffbio_core.windows.encoding import (
     INSERTION_FOLLOWS,
     N_BASE,
     NO_READ,
+    NUM_RANKS,
     READ_START,
     REVERSE_STRAND,
 )
@@ -45,6 +47,13 @@ NEIGHBOURHOOD = 32
 
 NEIGHBOUR_BLOCK = 1024
 """Candidates of different blocks of this many positions of a contig are no neighbours, so that no shard's end shows."""
+
+MIN_ONE_STRAND = 12
+"""Reads of a view from which on it counts as of one strand only, as amplicons are, when all but one in
+``ONE_STRAND_SHARE`` are. Strands then tell nothing of an allele, but a model that knows libraries of both takes them
+for a sign of an artefact; so such reads are put on both strands, by rank."""
+
+ONE_STRAND_SHARE = 16
 
 REALIGNED = 48
 """Columns to each side of an indel over which a read without it is held against reference and allele."""
@@ -106,23 +115,51 @@ class CandidateViews:
         )
 
 
-def candidate_depth(planes: ShardPlanes) -> Int32[np.ndarray, "candidates"]:
-    """Reads that cover each candidate's column."""
+@dataclass(frozen=True)
+class CandidateDepth:
+    """How many reads cover each candidate's column, and which of them its view shows.
+
+    Attributes:
+        covering: Reads in the planes that cover the column.
+        shown: Those of a rank below ``cut``.
+        cut: ``NUM_RANKS``; where more reads cover the column than may, the highest with which no more are shown than
+            should, but at least 1.
+    """
+
+    covering: Int32[np.ndarray, "candidates"]
+    shown: Int32[np.ndarray, "candidates"]
+    cut: UInt8[np.ndarray, "candidates"]
+
+
+def candidate_depth(planes: ShardPlanes, max_reads: int, thinned_reads: int | None = None) -> CandidateDepth:
+    """Depth of each candidate; above ``max_reads`` thinned to ``thinned_reads``, or to ``max_reads`` if not given."""
     table = planes.candidates
-    return _depth(planes.base, table.window, table.column)
+    thinned_reads = max_reads if thinned_reads is None else thinned_reads
+    read = planes.reads.first, planes.reads.column, planes.reads.rank
+    return CandidateDepth(*_depth(planes.base, *read, table.window, table.column, max_reads, thinned_reads))
 
 
 def cut_views(
-    planes: ShardPlanes, which: Int32[np.ndarray, "chosen"], rows: int, candidates: int | None = None
+    planes: ShardPlanes,
+    which: Int32[np.ndarray, "chosen"],
+    rows: int,
+    candidates: int | None = None,
+    *,
+    depth: CandidateDepth | None = None,
+    limits: ViewLimits | None = None,
 ) -> CandidateViews:
     """Views of some candidates of a shard.
 
     Args:
         planes: The shard.
         which: Indices into its candidates.
-        rows: Rows of each view; reads past them are left out, so it must reach the deepest candidate.
+        rows: Rows of each view; reads past them are left out.
         candidates: Length of the result, the end of it without reads; that of ``which`` if not given.
+        depth: Depth of the shard's candidates; thinned to ``rows`` if not given.
+        limits: What numbers of a view are cut to.
     """
+    depth = depth or candidate_depth(planes, rows)
+    limits = limits or ViewLimits()
     views = CandidateViews.empty(which.size if candidates is None else candidates, rows)
     table = planes.candidates
     _cut(
@@ -131,10 +168,16 @@ def cut_views(
         planes.reads.first,
         planes.reads.column,
         planes.reads.mapping_quality,
+        planes.reads.rank,
         planes.reference,
         planes.grid.reference_length,
         planes.shard.first_window * planes.grid.reference_length - planes.grid.halo,
         which,
+        depth.covering,
+        depth.shown,
+        depth.cut,
+        limits.max_tract,
+        limits.max_crowd,
         table.window,
         table.column,
         table.length,
@@ -149,14 +192,32 @@ def cut_views(
 
 
 @numba.njit(cache=True)
-def _depth(base, window, column):
-    depth = np.zeros(window.size, np.int32)
+def _depth(base, read_first, read_column, read_rank, window, column, max_reads, thinned_reads):
+    lanes = base.shape[0] * LANES_PER_BLOCK
+    covering = np.zeros(window.size, np.int32)
+    shown = np.zeros(window.size, np.int32)
+    cut = np.full(window.size, NUM_RANKS, np.uint8)
+    reads_of_rank = np.zeros(NUM_RANKS, np.int32)
     for candidate in range(window.size):
         for block in range(base.shape[0]):
             for row in range(LANES_PER_BLOCK):
                 if base[block, window[candidate], row, column[candidate]] & CODE_MASK != NO_READ:
-                    depth[candidate] += 1
-    return depth
+                    covering[candidate] += 1
+        shown[candidate] = covering[candidate]
+        if covering[candidate] <= max_reads:
+            continue
+        reads_of_rank[:] = 0
+        for lane in range(lanes):
+            cells = base[lane // LANES_PER_BLOCK, window[candidate], lane % LANES_PER_BLOCK]
+            if cells[column[candidate]] & CODE_MASK != NO_READ:
+                read = row_at(read_first, read_column, window[candidate] * lanes + lane, column[candidate])
+                reads_of_rank[read_rank[read]] += 1
+        shown[candidate] = reads_of_rank[0]
+        cut[candidate] = 1
+        while shown[candidate] + reads_of_rank[cut[candidate]] <= thinned_reads:
+            shown[candidate] += reads_of_rank[cut[candidate]]
+            cut[candidate] += 1
+    return covering, shown, cut
 
 
 @numba.njit(cache=True)
@@ -166,10 +227,16 @@ def _cut(
     read_first,
     read_column,
     read_mapping,
+    read_rank,
     reference,
     reference_length,
     first,
     which,
+    covering,
+    shown,
+    cut,
+    max_tract,
+    max_crowd,
     window,
     column,
     length,
@@ -191,6 +258,7 @@ def _cut(
 ):
     lanes = base.shape[0] * LANES_PER_BLOCK
     supports = np.zeros(lanes, np.bool_)
+    read_of_row = np.empty(lanes, np.int64)
     for view in range(which.size):
         candidate = which[view]
         center = np.int64(column[candidate])
@@ -200,14 +268,16 @@ def _cut(
         view_length[view] = change
         _spell(bases, center, change, code[candidate], inserted, view_reference[view], view_allele[view])
         tract = _tract(bases, center, change, inserted)
-        view_tract[view] = tract
-        view_crowd[view], view_rival[view] = _neighbours(
-            candidate, reference_length, first, window, column, length, support_start
-        )
+        view_tract[view] = min(tract, max_tract)
+        crowd, rival = _neighbours(candidate, reference_length, first, window, column, length, support_start)
+        view_crowd[view] = min(crowd, max_crowd)
+        thinned = shown[candidate] < covering[candidate]
+        view_rival[view] = rival * shown[candidate] // covering[candidate] if thinned else rival
         supports[:] = False
         for entry in range(support_start[candidate], support_start[candidate + 1]):
             supports[support_lane[entry]] = True
         row = 0
+        reverse = 0
         for lane in range(lanes):
             block = lane // LANES_PER_BLOCK
             cells = base[block, window[candidate], lane % LANES_PER_BLOCK]
@@ -216,6 +286,9 @@ def _cut(
                 continue
             if row == view_group.shape[1]:
                 break
+            read = row_at(read_first, read_column, window[candidate] * lanes + lane, center)
+            if thinned and read_rank[read] >= cut[candidate]:
+                continue
             qualities = base_quality[block, window[candidate], lane % LANES_PER_BLOCK]
             low = center
             while low > center - FLANK and not cells[low] & READ_START and cells[low - 1] & CODE_MASK != NO_READ:
@@ -231,7 +304,6 @@ def _cut(
                     symbol |= np.uint8(DELETION_AFTER)
                 view_symbol[view, row, here - center + FLANK] = symbol
                 view_quality[view, row, here - center + FLANK] = qualities[here]
-            read = row_at(read_first, read_column, window[candidate] * lanes + lane, center)
             view_mapping[view, row] = read_mapping[read]
             if change == 0:
                 role = SUPPORTS if middle & CODE_MASK == code[candidate] else DIFFERS
@@ -240,7 +312,13 @@ def _cut(
             else:
                 role = _role(cells, qualities, bases, center, change, inserted, center + tract + abs(change))
             view_group[view, row] = 1 + 2 * role + (1 if middle & REVERSE_STRAND else 0)
+            reverse += 1 if middle & REVERSE_STRAND else 0
+            read_of_row[row] = read
             row += 1
+        if row >= MIN_ONE_STRAND and min(reverse, row - reverse) * ONE_STRAND_SHARE <= row:
+            for place in range(row):
+                role = (view_group[view, place] - 1) // 2
+                view_group[view, place] = 1 + 2 * role + read_rank[read_of_row[place]] % 2
 
 
 @numba.njit(cache=True)

@@ -137,16 +137,19 @@ def save_model(path: str | os.PathLike[str], pipeline: Any, **card: Any) -> None
 
 
 def _config(values: dict[str, Any]) -> Any:
+    from diffbio_core.candidates.limits import ViewLimits
     from diffbio_core.operators.allele.classifier import AlleleClassifierConfig
     from diffbio_core.operators.allele.quality_filter import WindowQualityFilterConfig
     from diffbio_core.pipelines.allele_calling import AlleleCallingConfig
 
     classifier = dict(values["classifier"])
     classifier["kernels"] = tuple(classifier["kernels"])
-    rest = {name: value for name, value in values.items() if name not in ("classifier", "quality_filter")}
+    nested = "classifier", "quality_filter", "limits"
+    rest = {name: value for name, value in values.items() if name not in nested}
     return AlleleCallingConfig(
         quality_filter=WindowQualityFilterConfig(**values["quality_filter"]),
         classifier=AlleleClassifierConfig(**classifier),
+        limits=ViewLimits(**values["limits"]),
         **rest,
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from flax import nnx
 
+from diffbio_core.candidates.limits import ViewLimits
 from diffbio_core.operators.allele.classifier import AlleleClassifier, AlleleClassifierConfig
 from diffbio_core.operators.allele.pileup import AllelePileup
 from diffbio_core.operators.allele.quality_filter import WindowQualityFilter, WindowQualityFilterConfig
@@ -22,10 +23,12 @@ class AlleleCallingConfig(OperatorConfig):
     Attributes:
         quality_filter: Soft thresholds.
         classifier: Size of the network.
+        limits: How far training went: views are brought within it.
     """
 
     quality_filter: WindowQualityFilterConfig = field(default_factory=WindowQualityFilterConfig)
     classifier: AlleleClassifierConfig = field(default_factory=AlleleClassifierConfig)
+    limits: ViewLimits = field(default_factory=ViewLimits)
 
 
 class AlleleCallingPipeline(OperatorModule):

@@ -34,6 +34,7 @@ from diffbio_core.windows.encoding import (
     INSERTION_FOLLOWS,
     N_BASE,
     NO_READ,
+    NUM_RANKS,
     PLANES,
     READ_START,
     REVERSE_STRAND,
@@ -138,6 +139,7 @@ def lay_in_lanes(data: Mapping[str, Any], reference_length: int) -> Lanes:
     inserted = np.full(np.maximum(length, 0).sum(), N_BASE, np.uint8)
     rows = LaneRows(
         lane[laid], column[first].astype(np.int32), mapping[order][laid],
+        (laid % NUM_RANKS).astype(np.uint8),  # Without names, by order.
         lane[read][shown], column[shown].astype(np.int32), length, inserted,
         np.array([laid.size, length.size, inserted.size]),
     )  # fmt: skip

@@ -17,14 +17,21 @@ import numpy as np
 from jaxtyping import Float64, Int32, Int64, UInt8
 
 from diffbio_core.reads.records import (
+    CIGAR_D,
+    CIGAR_EQ,
+    CIGAR_M,
+    CIGAR_N,
+    CIGAR_X,
     SET_ASIDE,
     THINNED,
     USED,
     ReadTable,
     RecordScan,
+    cigar_operation,
     little_endian_16,
     little_endian_32,
 )
+from diffbio_core.windows.encoding import NUM_RANKS
 from diffbio_core.windows.planes import MAX_LANES
 
 MAX_DEPTH = MAX_LANES
@@ -49,6 +56,9 @@ class IntervalReads:
         start: First reference position (0-based) that the read is used from: its own start, or past its mate's end.
         alignment_start: First reference position (0-based) of the alignment.
         end: One past the last reference position.
+        rank: Number below ``NUM_RANKS`` from the hash of the read's name, from other bits than those that thinning
+            looks at.
+        thinned: Reads that cover each position of the interval and were thinned.
         counts: Number of reads by fate (see ``SET_ASIDE``) among those that start in the interval's core.
     """
 
@@ -57,18 +67,19 @@ class IntervalReads:
     start: Int32[np.ndarray, "reads"]
     alignment_start: Int32[np.ndarray, "reads"]
     end: Int32[np.ndarray, "reads"]
+    rank: UInt8[np.ndarray, "reads"]
+    thinned: Int32[np.ndarray, "positions"]
     counts: Int64[np.ndarray, "fates"]
 
     def __len__(self) -> int:
         return self.offset.size
 
     @classmethod
-    def none(cls) -> IntervalReads:
+    def none(cls, interval: Interval) -> IntervalReads:
         """No reads at all."""
-        position = np.empty(0, np.int32)
-        return cls(
-            np.empty(0, np.uint8), np.empty(0, np.int64), position, position, position, np.zeros(len(SET_ASIDE), int)
-        )
+        table = ReadTable.empty(0)
+        lost = np.zeros(interval.stop - interval.start, np.int32)
+        return _in_order(np.empty(0, np.uint8), table, lost, np.zeros(len(SET_ASIDE), int))
 
 
 @dataclass(frozen=True)
@@ -109,9 +120,9 @@ def scan_records(raw: UInt8[np.ndarray, "bytes"], interval: Interval) -> Interva
     depth = _Depth(interval)
     table = RecordScan(interval.reference_id, *interval.scanned).describe(raw)
     depth.add(table)
-    depth.thin(table)
+    depth.thin(raw, table)
     counts = table.count_fates(interval.core_start, interval.core_stop)
-    return _in_order(raw, _wanted(table, interval), counts)
+    return _in_order(raw, _wanted(table, interval), depth.thinned, counts)
 
 
 def scan_pieces(pieces: Callable[[], Iterable[UInt8[np.ndarray, "bytes"]]], interval: Interval) -> IntervalReads:
@@ -135,7 +146,7 @@ def scan_pieces(pieces: Callable[[], Iterable[UInt8[np.ndarray, "bytes"]]], inte
     size = 0
     for raw in pieces():
         table = scan.describe(raw)
-        depth.thin(table)
+        depth.thin(raw, table)
         counts += table.count_fates(interval.core_start, interval.core_stop)
         table = _wanted(table, interval)
         records, table.offset = _copy_records(raw, table.offset)
@@ -143,20 +154,28 @@ def scan_pieces(pieces: Callable[[], Iterable[UInt8[np.ndarray, "bytes"]]], inte
         size += records.size
         kept.append((records, table))
     if not kept:
-        return IntervalReads.none()
+        return IntervalReads.none(interval)
     tables = [table for _, table in kept]
     joined = ReadTable(*(np.concatenate([getattr(t, name) for t in tables]) for name in ReadTable.__dataclass_fields__))
-    return _in_order(np.concatenate([records for records, _ in kept]), joined, counts)
+    return _in_order(np.concatenate([records for records, _ in kept]), joined, depth.thinned, counts)
 
 
 def _wanted(table: ReadTable, interval: Interval) -> ReadTable:
     return table.select((table.fate == USED) & (table.end > interval.start) & (table.start < interval.stop))
 
 
-def _in_order(raw: np.ndarray, table: ReadTable, counts: np.ndarray) -> IntervalReads:
+def _in_order(raw: np.ndarray, table: ReadTable, thinned: np.ndarray, counts: np.ndarray) -> IntervalReads:
     order = np.argsort(table.start, kind="stable")
+    rank = (table.name_hash % np.uint64(NUM_RANKS)).astype(np.uint8)
     return IntervalReads(
-        raw, table.offset[order], table.start[order], table.alignment_start[order], table.end[order], counts
+        raw=raw,
+        offset=table.offset[order],
+        start=table.start[order],
+        alignment_start=table.alignment_start[order],
+        end=table.end[order],
+        rank=rank[order],
+        thinned=thinned,
+        counts=counts,
     )
 
 
@@ -165,20 +184,28 @@ class _Depth:
 
     def __init__(self, interval: Interval) -> None:
         self._low, high = interval.scanned
+        self._wanted = slice(interval.start - self._low, interval.stop - self._low)
         self._change = np.zeros(high - self._low + 1, np.int32)
+        self._lost = np.zeros_like(self._change)
         self._shares: Float64[np.ndarray, "blocks"] | None = None
 
     def add(self, table: ReadTable) -> None:
         """Count a table's reads."""
         _add_depth(table.start, table.end, table.fate, self._low, self._change)
 
-    def thin(self, table: ReadTable) -> None:
+    @property
+    def thinned(self) -> Int32[np.ndarray, "positions"]:
+        """Reads set aside so far that cover each position of the interval."""
+        return np.cumsum(self._lost, dtype=np.int32)[self._wanted]
+
+    def thin(self, raw: UInt8[np.ndarray, "bytes"], table: ReadTable) -> None:
         """Set reads of a table aside, once all tables have been added."""
         if self._shares is None:
             deepest = np.cumsum(self._change[:-1], dtype=np.int32).reshape(-1, _BLOCK).max(1)
             self._shares = np.where(deepest > MAX_DEPTH, THINNED_DEPTH / np.maximum(deepest, 1), 1.0)
         if self._shares.min() < 1:
-            _thin(table.start, table.end, table.name_hash, table.fate, self._low, self._shares)
+            read = table.start, table.end, table.name_hash, table.fate
+            _thin(raw, table.offset, *read, self._low, self._shares, self._lost)
 
 
 @numba.njit(cache=True)
@@ -194,7 +221,7 @@ def _add_depth(start, end, fate, low, change):
 
 
 @numba.njit(cache=True)
-def _thin(start, end, name_hash, fate, low, shares):
+def _thin(raw, offset, start, end, name_hash, fate, low, shares, lost):
     for read in range(start.size):
         if fate[read] != USED:
             continue
@@ -206,6 +233,26 @@ def _thin(start, end, name_hash, fate, low, shares):
         # The upper 53 bits are a float64's.
         if smallest < 1 and (name_hash[read] >> np.uint64(11)) * (1.0 / 9007199254740992.0) >= smallest:
             fate[read] = THINNED
+            _add_covered(raw, offset[read], start[read] - low, low, lost)
+
+
+@numba.njit(cache=True)
+def _add_covered(raw, record, begin, low, change):
+    """Count the columns from ``begin`` on that a read covers; ``low`` is the position of the first column."""
+    columns = change.size - 1
+    column = little_endian_32(raw, record + 4) - low
+    cigar = record + 32 + np.int64(raw[record + 8])
+    for operation in range(little_endian_16(raw, record + 12)):
+        kind, run = cigar_operation(raw, cigar, operation)
+        if kind == CIGAR_M or kind == CIGAR_EQ or kind == CIGAR_X or kind == CIGAR_D:
+            first = max(column, begin, 0)
+            last = min(column + run, columns)
+            if first < last:
+                change[first] += 1
+                change[last] -= 1
+            column += run
+        elif kind == CIGAR_N:
+            column += run
 
 
 @numba.njit(cache=True)

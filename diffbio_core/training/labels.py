@@ -15,7 +15,7 @@ from diffbio_core.evaluation.comparison import CLUSTER_GAP, clusters
 from diffbio_core.evaluation.records import GenotypedVariant
 from diffbio_core.training.haplotype_labels import Edit, SupportedAllele, copies_by_haplotype
 from diffbio_core.windows.encoding import BASES
-from diffbio_core.windows.planes import ShardPlanes
+from diffbio_core.windows.planes import MAX_LANES, ShardPlanes
 
 _MIN_SUPPORTS = 3
 _MIN_SHARE = 0.12
@@ -127,16 +127,16 @@ def _label_by_haplotypes(
         [key[0] for key in truth.copies if start <= key[0] < stop and key not in found]
         + [place for place, _ in truth.complex_spans if start <= place < stop]
     )
-    depth = candidate_depth(planes)
+    depth = candidate_depth(planes, MAX_LANES)
     for cluster in truth.clusters(start, stop):
         low, high = cluster[0].position - CLUSTER_GAP, max(variant.stop for variant in cluster) + CLUSTER_GAP
         lacking = np.any((missing >= low) & (missing < high))
         if not lacking and all(variant.kind == "SNP" for variant in cluster):
             continue
         chosen = np.flatnonzero((positions >= low) & (positions < high) & (positions < stop)).astype(np.int32)
-        views = cut_views(planes, chosen, max(1, int(depth[chosen].max(initial=0))))
+        views = cut_views(planes, chosen, max(1, int(depth.covering[chosen].max(initial=0))), depth=depth)
         supports = (views.roles() == SUPPORTS).sum(1)
-        shares = supports / np.maximum(depth[chosen], 1)
+        shares = supports / np.maximum(depth.covering[chosen], 1)
         shown = (supports >= _MIN_SUPPORTS) & (shares >= _MIN_SHARE)
         foreign = np.array([keys[index] not in truth.copies for index in chosen], bool)
         if not lacking and not np.any(shown & foreign & (shares >= _LARGE_SHARE)):

@@ -27,6 +27,9 @@ INSERTION_FOLLOWS = 32
 DELETION_FOLLOWS = 64
 INDEL_FOLLOWS = INSERTION_FOLLOWS | DELETION_FOLLOWS
 
+NUM_RANKS = 64
+"""Ranks of reads (``diffbio_core.windows.lanes``)."""
+
 MISSING_QUALITY = 30
 """Phred quality given to the bases of a read whose record holds none."""
 

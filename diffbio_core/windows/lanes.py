@@ -20,21 +20,26 @@ class LaneReads:
         first: First row of each lane, window after window; the next lane's is the end.
         column: Column of the read's first cell in the window.
         mapping_quality: Phred.
+        rank: Number below ``NUM_RANKS`` from the hash of the read's name: which reads are looked at where there are
+            more than a model was trained on.
     """
 
     first: Int32[np.ndarray, "windows*lanes+1"]
     column: Int32[np.ndarray, "reads"]
     mapping_quality: UInt8[np.ndarray, "reads"]
+    rank: UInt8[np.ndarray, "reads"]
 
     @classmethod
     def none(cls, lanes: int) -> LaneReads:
         """A table of empty lanes, those of all windows counted."""
-        return cls(np.zeros(lanes + 1, np.int32), np.empty(0, np.int32), np.empty(0, np.uint8))
+        return cls(np.zeros(lanes + 1, np.int32), np.empty(0, np.int32), *np.empty((2, 0), np.uint8))
 
     def lanes(self, start: int, stop: int) -> LaneReads:
         """The rows of some lanes."""
         rows = slice(self.first[start], self.first[stop])
-        return LaneReads(_from_zero(self.first[start : stop + 1]), self.column[rows], self.mapping_quality[rows])
+        return LaneReads(
+            _from_zero(self.first[start : stop + 1]), self.column[rows], self.mapping_quality[rows], self.rank[rows]
+        )
 
 
 @dataclass
@@ -82,6 +87,7 @@ class LaneRows(NamedTuple):
         read_lane: Window x lanes + lane.
         read_column: See ``LaneReads``.
         read_mapping: See ``LaneReads``.
+        read_rank: See ``LaneReads``.
         indel_lane: Window x lanes + lane.
         indel_column: See ``LaneIndels``.
         indel_length: See ``LaneIndels``.
@@ -92,6 +98,7 @@ class LaneRows(NamedTuple):
     read_lane: np.ndarray
     read_column: np.ndarray
     read_mapping: np.ndarray
+    read_rank: np.ndarray
     indel_lane: np.ndarray
     indel_column: np.ndarray
     indel_length: np.ndarray
@@ -104,6 +111,7 @@ class LaneRows(NamedTuple):
         return cls(
             np.empty(reads, np.int32),
             np.empty(reads, np.int32),
+            np.empty(reads, np.uint8),
             np.empty(reads, np.uint8),
             np.empty(indels, np.int32),
             np.empty(indels, np.int32),
@@ -120,7 +128,7 @@ class LaneRows(NamedTuple):
         """
         reads, indels, inserted = self.used.tolist()
         first, order = _sorted_by_lane(self.read_lane[:reads], lanes)
-        found = LaneReads(first, self.read_column[order], self.read_mapping[order])
+        found = LaneReads(first, self.read_column[order], self.read_mapping[order], self.read_rank[order])
         first, order = _sorted_by_lane(self.indel_lane[:indels], lanes)
         length = self.indel_length[:indels]
         ends = np.cumsum(np.maximum(length, 0), dtype=np.int32)

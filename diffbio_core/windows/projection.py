@@ -75,7 +75,7 @@ class Tally(NamedTuple):
 
 
 @numba.njit(cache=True)
-def project_reads(raw, offset, start, end, reference, first, reference_length, halo, planes, tally):
+def project_reads(raw, offset, start, end, rank, reference, first, reference_length, halo, planes, tally):
     """Fill planes and tally from reads in order of start; returns the number of indel events.
 
     Args:
@@ -83,6 +83,7 @@ def project_reads(raw, offset, start, end, reference, first, reference_length, h
         offset: Byte offset of each record's fixed part.
         start: Position that each read is used from.
         end: One past its last position.
+        rank: Its rank, from its name.
         reference: Base codes of the shard's columns.
         first: Position of the shard's first column.
         reference_length: Core positions of a window.
@@ -126,6 +127,7 @@ def project_reads(raw, offset, start, end, reference, first, reference_length, h
                 raw,
                 record,
                 codes,
+                rank[read],
                 first + origin,
                 max(begin - origin, 0),
                 reference,
@@ -148,7 +150,7 @@ def _decode(packed, codes):
 
 
 @numba.njit(cache=True)
-def _project_read(raw, record, codes, window_start, clip, reference, halo, planes, window, lane, tally, found):
+def _project_read(raw, record, codes, rank, window_start, clip, reference, halo, planes, window, lane, tally, found):
     """Write one read to its lane of one window, from column ``clip`` on; columns here are the window's own.
 
     Nothing is written where the read has no cell in the window.
@@ -233,6 +235,7 @@ def _project_read(raw, record, codes, window_start, clip, reference, halo, plane
         rows.read_lane[rows.used[0]] = lane_of_all
         rows.read_column[rows.used[0]] = first_cell
         rows.read_mapping[rows.used[0]] = mapped
+        rows.read_rank[rows.used[0]] = rank
         rows.used[0] += 1
     return found
 

@@ -20,7 +20,7 @@ from diffbio_io.regions import resolve_regions
 from diffbio_io.variants.truth import GenotypedVcf
 
 TRAINING_ROWS = 96
-"""Rows of a training view; where more reads cover a candidate, those in the first lanes are taken."""
+"""Rows of a training view; where more reads cover a candidate, they are thinned by name."""
 
 
 @dataclass(frozen=True)

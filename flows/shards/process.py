@@ -74,10 +74,9 @@ def ingest_shard(task: ShardTask) -> ShardPlanes:
         stop = shard.last_window * grid.reference_length + grid.halo
         codes = reference.codes(shard.contig, start, stop)
         length = reference.contigs[shard.contig]
-        if shard.contig in reads.contigs:
-            found = reads.read(shard_interval(shard, grid, length, reads.contig_number(shard.contig)))
-        else:
-            found = IntervalReads.none()
+        number = reads.contig_number(shard.contig) if shard.contig in reads.contigs else -1
+        interval = shard_interval(shard, grid, length, number)
+        found = IntervalReads.none(interval) if number < 0 else reads.read(interval)
         return pack_shard(found, codes, shard, grid, length, held.buffers)
 
 

@@ -91,11 +91,11 @@ class AlignmentReader:
         start, stop = interval.scanned
         place = contig, max(start, 0), min(stop, self.contigs[contig])
         if place[1] >= place[2]:
-            return IntervalReads.none()
+            return IntervalReads.none(interval)
         pieces = self._pieces(*place, self._max_bytes)
         first = next(pieces, None)
         if first is None:
-            return IntervalReads.none()
+            return IntervalReads.none(interval)
         raw, is_last = first
         if is_last:
             return scan_records(raw, interval)

@@ -17,7 +17,9 @@ def write_candidates(
     """Write the table, ragged by window; returns the longest run of a window, by name."""
     number = np.bincount(table.window, minlength=windows)
     supports = np.diff(table.support_start)
-    values = dict(zip(CANDIDATE_COLUMNS, (table.column, table.length, table.code, supports), strict=True))
+    values = dict(
+        zip(CANDIDATE_COLUMNS, (table.column, table.length, table.code, table.thinned, supports), strict=True)
+    )
     for name, column in values.items():
         _write_ragged(arrays[name], rows, column, number)
     totals = {
@@ -47,6 +49,7 @@ def read_candidates(arrays: Mapping[str, zarr.Array], rows: slice, longest: Mapp
         columns["candidate_column"],
         columns["candidate_length"],
         columns["candidate_code"],
+        columns["candidate_thinned"],
         np.concatenate([[0], np.cumsum(supports)]).astype(np.int32),
         np.concatenate([[0], np.cumsum(inserted)]).astype(np.int32),
         ragged["support_lane"],

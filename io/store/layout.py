@@ -36,6 +36,7 @@ CANDIDATE_COLUMNS = {
     "candidate_column": ("int32", "Column of the candidate: of the changed base, or of the base before an indel"),
     "candidate_length": ("int32", "0 for a changed base, +inserted or -deleted bases else"),
     "candidate_code": ("uint8", "Base code of the new base; 4 for an indel"),
+    "candidate_thinned": ("int32", "Reads that cover the column but are in no lane, since too many overlap there"),
     "candidate_supports": ("int32", "Entries of the candidate in support_lane"),
 }
 """Type and meaning of the arrays with an entry for each candidate of a window."""

@@ -17,13 +17,16 @@ LONGEST_TABIX_CONTIG = 1 << 29
 """Longest contig that a tabix index covers (bp); longer ones need a CSI index."""
 
 _FIELDS = (
-    '##INFO=<ID=DP,Number=1,Type=Integer,Description="Reads that cover the site, overlapping mates counted once">',
+    '##INFO=<ID=DP,Number=1,Type=Integer,Description="Reads that cover the site, overlapping mates counted once; '
+    'more than FORMAT/DP where reads were thinned">',
     '##INFO=<ID=AC,Number=A,Type=Integer,Description="Copies of each alternative allele in the genotype">',
     '##INFO=<ID=AN,Number=1,Type=Integer,Description="Alleles in the genotype">',
     '##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">',
     '##FORMAT=<ID=GQ,Number=1,Type=Integer,Description="Phred-scaled probability that the genotype is wrong">',
-    '##FORMAT=<ID=DP,Number=1,Type=Integer,Description="Reads that cover the site, overlapping mates counted once">',
-    '##FORMAT=<ID=AD,Number=R,Type=Integer,Description="Reads that support each allele">',
+    '##FORMAT=<ID=DP,Number=1,Type=Integer,Description="Reads that the genotype was made from: all that INFO/DP '
+    'counts, or a sample of them where they are more than the model was trained on">',
+    '##FORMAT=<ID=AD,Number=R,Type=Integer,Description="Reads that support each allele, of those that FORMAT/DP '
+    'counts">',
     '##FORMAT=<ID=PL,Number=G,Type=Integer,Description="Phred-scaled genotype likelihoods, the likeliest 0">',
 )
 FILTERS = {
@@ -82,7 +85,7 @@ def vcf_line(site: CalledSite) -> str:
         ",".join(site.alts) or ".",
         f"{site.qual:.2f}",
         ";".join(site.filters) or "PASS",
-        f"DP={site.depth};" + (f"AC={counts};" if counts else "") + f"AN={len(site.genotype)}",
+        f"DP={site.coverage};" + (f"AC={counts};" if counts else "") + f"AN={len(site.genotype)}",
         "GT:GQ:DP:AD:PL",
         ":".join(sample),
     )

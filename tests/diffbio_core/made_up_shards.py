@@ -25,6 +25,7 @@ def shard_with(alleles):
         np.array([p - w * 256 + GRID.halo for (p, _, _), w in zip(alleles, window, strict=True)], np.int16),
         np.array([length for _, length, _ in alleles], np.int32),
         np.array([BASES.index(new) if length == 0 else 4 for _, length, new in alleles], np.uint8),
+        np.zeros(len(alleles), np.int32),
         np.zeros(len(alleles) + 1, np.int32),
         np.cumsum([0, *map(len, inserted)]).astype(np.int32),
         np.empty(0, np.uint8),

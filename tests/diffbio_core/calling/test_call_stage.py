@@ -7,7 +7,8 @@ from flax import nnx
 
 from diffbio_core.calling import call_stage
 from diffbio_core.calling.call_stage import CallStage
-from diffbio_core.candidates.views import ROW_BUCKETS, candidate_depth, cut_views
+from diffbio_core.candidates.limits import ViewLimits
+from diffbio_core.candidates.views import ROW_BUCKETS, CandidateViews, candidate_depth, cut_views
 from diffbio_core.operators.allele.classifier import AlleleClassifierConfig
 from diffbio_core.pipelines.allele_calling import AlleleCallingConfig, AlleleCallingPipeline
 from diffbio_core.windows.encoding import CODE_MASK, NO_READ
@@ -19,6 +20,26 @@ from tests.random_reads import random_reads, random_reference
 
 SMALL = AlleleClassifierConfig(channels=6, kernels=(3,), hidden=8)
 GRID = WindowGrid(512, 256, 8)
+
+
+def shown(planes):
+    """Depth within the limits of the pipeline."""
+    return candidate_depth(planes, ViewLimits().max_reads, ViewLimits().thinned_reads)
+
+
+def made_up_views(random, number, rows):
+    """Views of random bases, with as many reads as there are rows and fewer."""
+    views = CandidateViews.empty(number, rows)
+    views.symbol[:] = random.integers(0, 4, views.symbol.shape)
+    views.base_quality[:] = random.integers(2, 41, views.base_quality.shape)
+    views.mapping_quality[:] = random.integers(0, 61, views.mapping_quality.shape)
+    views.group[:] = random.integers(0, 6, views.group.shape)
+    views.reference[:] = random.integers(0, 4, views.reference.shape)
+    views.allele[:] = random.integers(0, 4, views.allele.shape)
+    views.length[:] = random.integers(-3, 4, number)
+    for column in (views.tract, views.crowd, views.rival):
+        column[:] = random.integers(0, 9, number)
+    return views.arrays()
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +64,9 @@ def planes(tmp_path_factory):
     bam = write_bam(tmp_path_factory.mktemp("call") / "reads.bam", reads, {"c1": 3000})
     with AlignmentReader(bam) as reader:
         (shard,) = pack(reader, reference, GRID)
-    buckets = np.searchsorted(ROW_BUCKETS, candidate_depth(shard))
-    assert set(buckets) >= {0, 1, 3}
+    buckets = np.searchsorted(ROW_BUCKETS, shown(shard).shown)
+    assert set(buckets) == {0, 1, 2}
+    assert shown(shard).covering.max() > 128
     assert np.bincount(buckets).max() > call_stage.BATCH_SIZE
     return shard
 
@@ -61,11 +83,35 @@ def test_every_candidate_gets_the_probabilities_that_it_gets_alone(pipeline, pla
 
     assert evidence.log_probabilities.dtype == np.float64
     for candidate in range(0, len(planes.candidates), 3):
-        views = cut_views(planes, np.array([candidate], np.int32), ROW_BUCKETS[-1])
+        views = cut_views(planes, np.array([candidate], np.int32), ROW_BUCKETS[-1], depth=shown(planes))
         expected = alone({name: values[0] for name, values in views.arrays().items()})
         np.testing.assert_allclose(evidence.log_probabilities[candidate], expected, atol=1e-5)
     assert np.ptp(evidence.log_probabilities[:, 0]) > 1e-3
     np.testing.assert_allclose(np.exp(evidence.log_probabilities).sum(1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [32, 64])
+def test_not_a_bit_of_an_unrounded_logit_follows_from_the_place_of_a_candidate(rows):
+    config = AlleleClassifierConfig(logit_steps=2.0**60)
+    stage = CallStage(AlleleCallingPipeline(AlleleCallingConfig(classifier=config), rngs=nnx.Rngs(1)))
+    random, number = np.random.default_rng(rows), 12 * call_stage.BATCH_SIZE
+    views = made_up_views(random, number, rows)
+    found = []
+    for order in (
+        np.arange(number),
+        random.permutation(number),
+        np.arange(number)[::-1],
+        np.roll(np.arange(number), 5),
+    ):
+        found.append(np.empty((number, 3), np.float32))
+        for start in range(0, number, call_stage.BATCH_SIZE):
+            which = order[start : start + call_stage.BATCH_SIZE]
+            found[-1][which] = stage.classify({name: values[which] for name, values in views.items()})
+
+    assert np.unique(found[0][:, 0]).size > 0.9 * number
+    assert np.abs(found[0] * 256 - np.rint(found[0] * 256)).max() > 0.4
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
 
 
 def test_batches_of_any_size_give_the_same_evidence(monkeypatch, pipeline, planes, evidence):
@@ -83,9 +129,19 @@ def test_reads_of_changed_bases_are_counted_as_the_planes_show_them(planes, evid
     for candidate in changed:
         window, column = table.window[candidate], table.column[candidate]
         codes = base[window, :, column]
-        assert evidence.supports[candidate] == (codes == table.code[candidate]).sum()
-        assert evidence.matches[candidate] == (codes == planes.reference[window, column]).sum()
-        assert evidence.depth[candidate] == (codes != NO_READ).sum()
+        assert evidence.coverage[candidate] == (codes != NO_READ).sum() + table.thinned[candidate]
+        if evidence.coverage[candidate] <= ViewLimits().max_reads:
+            assert evidence.supports[candidate] == (codes == table.code[candidate]).sum()
+            assert evidence.matches[candidate] == (codes == planes.reference[window, column]).sum()
+            assert evidence.depth[candidate] == (codes != NO_READ).sum()
+
+
+def test_no_more_reads_are_looked_at_than_the_model_was_trained_on(planes, evidence):
+    deep = shown(planes).covering > ViewLimits().max_reads
+    assert deep.sum() > 20
+    assert evidence.depth[deep].max() <= ViewLimits().thinned_reads
+    assert evidence.depth[deep].min() > 0.6 * ViewLimits().thinned_reads
+    assert (evidence.supports + evidence.matches <= evidence.depth).all()
 
 
 def test_a_read_with_another_indel_shows_neither_the_allele_nor_the_reference(pipeline, tmp_path):
@@ -135,5 +191,5 @@ def test_the_pipeline_is_traced_once_for_each_depth_of_views(planes):
     for _ in range(2):
         stage(planes)
 
-    buckets = np.unique(np.searchsorted(ROW_BUCKETS, candidate_depth(planes)))
+    buckets = np.unique(np.searchsorted(ROW_BUCKETS, shown(planes).shown))
     assert traced == [ROW_BUCKETS[bucket] for bucket in buckets]

@@ -16,7 +16,7 @@ def call(*alleles, ploidy=2, min_qual=0.0, pass_qual=0.0, pass_gq=0.0):
     alleles = sorted(alleles, key=lambda allele: (allele[0], allele[1]))
     probabilities = np.array([allele[3] for allele in alleles], np.float64)
     number = np.full(len(alleles), 10, np.int32)
-    evidence = AlleleEvidence(np.log(probabilities), number, number * 2, number * 3)
+    evidence = AlleleEvidence(np.log(probabilities), number, number * 2, number * 3, number * 4)
     planes = shard_with([allele[:3] for allele in alleles])
     return genotype_sites(planes, evidence, ploidy=ploidy, min_qual=min_qual, pass_qual=pass_qual, pass_gq=pass_gq)
 
@@ -30,7 +30,7 @@ def test_a_heterozygous_change_of_one_base():
     assert site.qual == pytest.approx(30, abs=0.1)
     assert site.gq == 27
     assert site.pl == (30, 0, 30)
-    assert (site.depth, site.allele_depths, site.filters) == (30, (20, 10), ())
+    assert (site.coverage, site.depth, site.allele_depths, site.filters) == (40, 30, (20, 10), ())
 
 
 def test_what_is_likely_absent_is_not_called():

@@ -31,7 +31,7 @@ def planes_of(*reads):
             row = 2 * lane + window
             rows.read_lane[row] = window * blocks * LANES_PER_BLOCK + lane
             rows.read_column[row] = max(FIRST + start - (2 + window) * GRID.reference_length + GRID.halo, 0)
-            rows.read_mapping[row] = mapping_quality
+            rows.read_mapping[row], rows.read_rank[row] = mapping_quality, 0
             rows.used[0] += 1
             for offset, code in enumerate(codes):
                 column = FIRST + start + offset - (2 + window) * GRID.reference_length + GRID.halo
@@ -39,8 +39,8 @@ def planes_of(*reads):
                     cell = lane // LANES_PER_BLOCK, window, lane % LANES_PER_BLOCK, column
                     planes["base"][cell] = code | (REVERSE_STRAND if lane % 2 else 0)
                     planes["base_quality"][cell] = base_quality
-    kinds = (np.int16, np.int16, np.int32, np.uint8, np.int32, np.int32, np.uint8, np.uint8)
-    table = CandidateTable(*(np.zeros(1 if number in (4, 5) else 0, kind) for number, kind in enumerate(kinds)))
+    kinds = (np.int16, np.int16, np.int32, np.uint8, np.int32, np.int32, np.int32, np.uint8, np.uint8)
+    table = CandidateTable(*(np.zeros(1 if number in (5, 6) else 0, kind) for number, kind in enumerate(kinds)))
     reference = np.zeros((2, GRID.positions), np.uint8)
     lane_reads, indels = rows.by_lane(2 * blocks * LANES_PER_BLOCK)
     return ShardPlanes(SHARD, GRID, 2000, reference, **planes, reads=lane_reads, indels=indels, candidates=table)
@@ -108,7 +108,7 @@ def test_positions_of_a_band_share_a_block_with_its_lowest_values():
 
 
 def deletion(position):
-    return CalledSite("c", position, "AAAA", ("A",), (0, 1), 30.0, 30, (30, 0, 30), 9, (5, 4))
+    return CalledSite("c", position, "AAAA", ("A",), (0, 1), 30.0, 30, (30, 0, 30), 9, 9, (5, 4))
 
 
 def test_blocks_leave_out_sites_and_what_was_not_asked_for():
@@ -154,7 +154,7 @@ def test_256_reads_of_the_highest_quality_do_not_overflow():
 
 
 def test_a_site_gets_the_unseen_allele_with_its_likelihoods():
-    site = CalledSite("c", 5, "A", ("G",), (0, 1), 50.0, 45, (50, 0, 47), 20, (10, 10))
+    site = CalledSite("c", 5, "A", ("G",), (0, 1), 50.0, 45, (50, 0, 47), 20, 20, (10, 10))
     seen = with_unseen_allele(site)
     # 0/<*> leaves the ten reads of G without an explanation, half of a chance against 1 in 100; so does G/<*>.
     assert seen.alts == ("G", "<*>")
@@ -164,10 +164,10 @@ def test_a_site_gets_the_unseen_allele_with_its_likelihoods():
 
 
 def test_no_unseen_genotype_is_likelier_than_gq_allows():
-    site = CalledSite("c", 5, "A", ("G",), (1, 1), 50.0, 30, (50, 30, 0), 1, (0, 1))
+    site = CalledSite("c", 5, "A", ("G",), (1, 1), 50.0, 30, (50, 30, 0), 1, 1, (0, 1))
     assert with_unseen_allele(site).pl == (50, 30, 0, 30, 30, 30)
 
 
 def test_a_haploid_site_gets_one_more_likelihood():
-    site = CalledSite("c", 5, "A", ("G",), (1,), 50.0, 45, (50, 0), 10, (0, 10))
+    site = CalledSite("c", 5, "A", ("G",), (1,), 50.0, 45, (50, 0), 10, 10, (0, 10))
     assert with_unseen_allele(site).pl == (50, 0, 200)

@@ -8,7 +8,7 @@ from diffbio_core.calling.sites import CalledSite
 def site(**changes):
     fields = dict(
         contig="chr1", position=9, ref="CA", alts=("C", "T"), genotype=(1, 2), qual=30.0, gq=20,
-        pl=(90, 40, 50, 30, 0, 60), depth=11, allele_depths=(1, 5, 5),
+        pl=(90, 40, 50, 30, 0, 60), depth=11, coverage=11, allele_depths=(1, 5, 5),
     )  # fmt: skip
     return CalledSite(**(fields | changes))
 

@@ -117,13 +117,15 @@ def test_a_repeat_is_looked_at_no_further_than_the_least_halo(views_of):
     assert views_of(*deleted, reference=reference).tract.tolist() == [MIN_HALO - 3]
 
 
-def test_rows_past_those_asked_for_are_left_out(tmp_path):
-    reads = [changed(100, 50, 120, name=str(index)) for index in range(5)]
+def test_reads_past_those_asked_for_are_left_out_by_name(tmp_path):
+    reads = [changed(100, 50, 120, name=str(index)) for index in range(50)]
     with AlignmentReader(write_bam(tmp_path / "reads.bam", reads, {"c1": 512})) as reader:
         (planes,) = pack(reader, REFERENCE, WindowGrid(512, 256, 1))
-    assert candidate_depth(planes).tolist() == [5]
-    views = cut_views(planes, np.zeros(1, np.int32), 3, 2)
-    assert (views.group != 0).sum(1).tolist() == [3, 0]
+    depth = candidate_depth(planes, 40, 20)
+    assert (depth.covering.tolist(), depth.shown.tolist()) == ([50], [20])
+    views = cut_views(planes, np.zeros(1, np.int32), 32, 2, depth=depth)
+    assert (views.group != 0).sum(1).tolist() == [20, 0]
+    assert candidate_depth(planes, 50, 20).shown.tolist() == [50]
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

@@ -68,7 +68,7 @@ def _pack(raw: np.ndarray, reference: str, grid: WindowGrid, contig_length: int)
         interval = shard_interval(shard, grid, contig_length, 0)
         scan_pieces(lambda: iter([raw]), interval)
         planes = pack_shard(scan_records(raw, interval), shard_codes(codes, shard, grid), shard, grid, contig_length)
-        candidate_depth(planes)
+        candidate_depth(planes, 1)
         cut_views(planes, np.arange(len(planes.candidates), dtype=np.int32), 256)
 
 

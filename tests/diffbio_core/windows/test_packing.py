@@ -16,7 +16,7 @@ from diffbio_core.windows.encoding import (
     READ_START,
 )
 from diffbio_core.windows.grid import Shard, WindowGrid
-from diffbio_core.windows.packing import pack_shard
+from diffbio_core.windows.packing import pack_shard, shard_interval
 from diffbio_core.windows.planes import MAX_LANES
 from diffbio_io.alignments.reader import AlignmentReader
 from tests.alignments import Sam, all_core_cells, core_cells, pack, pileup_cells, write_bam
@@ -40,8 +40,10 @@ def test_a_place_without_reads_has_no_lanes(planes_of):
 
 
 def test_a_reference_of_another_length_is_refused():
+    shard, grid = Shard("c1", 0, 0, 2), WindowGrid(256, 192, 2)
+    none = IntervalReads.none(shard_interval(shard, grid, 512, 0))
     with pytest.raises(ValueError, match=r"must hold 896 bases for shard c1\.000000, got 5"):
-        pack_shard(IntervalReads.none(), np.zeros(5, np.uint8), Shard("c1", 0, 0, 2), WindowGrid(256, 192, 2), 512)
+        pack_shard(none, np.zeros(5, np.uint8), shard, grid, 512)
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)

@@ -190,7 +190,7 @@ class Projected:
             LaneRows.room(30_000, 30_000, 300_000),
         )
         self.events = project_reads(
-            reads.raw, reads.offset, reads.start, reads.end, reference, self.first,
+            reads.raw, reads.offset, reads.start, reads.end, reads.rank, reference, self.first,
             GRID.reference_length, GRID.halo, self.planes, self.tally,
         )  # fmt: skip
         self.packed = ShardPlanes(
@@ -260,8 +260,8 @@ def test_windows_hold_the_same_cells_where_they_overlap(projected, seed):
     for shard in projected(seed):
         for window in range(1, shard.shard.num_windows):
             before, after = shard.lanes(window - 1), shard.lanes(window)
-            # A read that starts before a window starts anew in it.
-            before[0], after[0] = (base & ~np.uint8(READ_START) for base in (before[0], after[0]))
+            # A read that starts before a window starts anew in it, and there its rank stands, too.
+            before[0], after[0] = (base & np.uint8(CODE_MASK | REVERSE_STRAND) for base in (before[0], after[0]))
             for left, right in zip(before, after, strict=True):
                 np.testing.assert_array_equal(np.sort(left[:, step:], axis=0), np.sort(right[:, :-step], axis=0))
 

@@ -33,6 +33,7 @@ def table(number, seed=0, longest=30):
         random.integers(0, 5000, number).astype(np.int32),
         lengths.astype(np.int32),
         random.integers(0, 5, number).astype(np.uint8),
+        random.integers(0, 900, number).astype(np.int32),
         np.concatenate([[0], np.cumsum(supports)]).astype(np.int32),
         np.concatenate([[0], np.cumsum(inserted)]).astype(np.int32),
         random.integers(0, 256, supports.sum()).astype(np.uint8),
@@ -68,7 +69,8 @@ def test_a_run_of_more_candidates_than_a_chunk_holds_goes_on_in_the_next():
 def test_the_longest_run_of_a_window_is_told_for_each_table():
     written = CandidateTable(
         np.array([0, 2, 2, 2], np.int32), np.array([9, 1, 2, 3], np.int32), np.array([3, 0, -4, 1], np.int32),
-        np.array([4, 1, 4, 4], np.uint8), np.array([0, 2, 2, 5, 6], np.int32), np.array([0, 3, 3, 3, 4], np.int32),
+        np.array([4, 1, 4, 4], np.uint8), np.zeros(4, np.int32),
+        np.array([0, 2, 2, 5, 6], np.int32), np.array([0, 3, 3, 3, 4], np.int32),
         np.arange(6, dtype=np.uint8), np.arange(4, dtype=np.uint8),
     )  # fmt: skip
     arrays = store()

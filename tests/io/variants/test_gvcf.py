@@ -28,7 +28,7 @@ def blocks_of(*rows, ploidy=2):
 
 
 def site(position, ref="C", alt="T"):
-    return CalledSite("c", position, ref, (alt,), (0, 1), 40.0, 30, (40, 0, 40), 20, (10, 10))
+    return CalledSite("c", position, ref, (alt,), (0, 1), 40.0, 30, (40, 0, 40), 20, 20, (10, 10))
 
 
 def base(contig, position):

@@ -16,7 +16,7 @@ def site(contig="c1", position=9, ref="C", alts=("T",), genotype=(0, 1), **chang
     alleles = 1 + len(alts)
     fields = dict(
         qual=31.456, gq=30, pl=tuple(range(alleles if len(genotype) == 1 else alleles * (alleles + 1) // 2)),
-        depth=12, allele_depths=tuple(range(alleles)), filters=(),
+        depth=12, coverage=12, allele_depths=tuple(range(alleles)), filters=(),
     )  # fmt: skip
     return CalledSite(contig, position, ref, alts, genotype, **(fields | changes))
 
@@ -36,6 +36,12 @@ def test_a_site_is_one_line_of_vcf():
     assert (
         line == "c1\t10\t.\tCA\tC,CAA\t31.46\tLowQual\tDP=12;AC=1,1;AN=2\tGT:GQ:DP:AD:PL\t1/2:30:12:0,1,2:0,1,2,3,4,5\n"
     )
+
+
+def test_a_site_whose_reads_were_thinned_tells_how_many_there_were():
+    line = vcf_line(site(depth=55, coverage=2000))
+    assert "\tDP=2000;" in line
+    assert ":55:" in line.split("\t")[-1]
 
 
 def test_a_haploid_genotype_has_one_allele():
