@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from typing import TypeVar, cast
 from uuid import UUID
 
-from prefect import flow, task
+from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -107,6 +107,10 @@ class ArtifactProgress:
 
     def stage(self, name: str) -> None:
         """See `Progress`: here a stage is a task, which the page shows anyway."""
+
+    def warn(self, text: str) -> None:
+        """See `Progress`: here the summary's artifact tells it, and the run's log."""
+        get_run_logger().warning(text)
 
     def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int) -> None:
         """See `Progress`."""

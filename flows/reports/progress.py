@@ -19,6 +19,10 @@ class Progress(Protocol):
         """A stage begins."""
         ...
 
+    def warn(self, text: str) -> None:
+        """Something about the input is odd, but can be worked with."""
+        ...
+
     def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int) -> None:
         """The shards are known, and how many of them an earlier run has finished."""
         ...
@@ -32,6 +36,9 @@ class Silence:
     """A `Progress` that says nothing."""
 
     def stage(self, name: str) -> None:
+        """See `Progress`."""
+
+    def warn(self, text: str) -> None:
         """See `Progress`."""
 
     def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int) -> None:
@@ -55,6 +62,11 @@ class Several:
         """See `Progress`."""
         for other in self._others:
             other.stage(name)
+
+    def warn(self, text: str) -> None:
+        """See `Progress`."""
+        for other in self._others:
+            other.warn(text)
 
     def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int) -> None:
         """See `Progress`."""
@@ -122,6 +134,10 @@ class PlainProgress:
         """See `Progress`."""
         self._say(name)
 
+    def warn(self, text: str) -> None:
+        """See `Progress`."""
+        self._say(f"warning: {text}")
+
     def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int) -> None:
         """See `Progress`."""
         self._pace.planned(shards, bp, finished_shards, finished_bp)
@@ -163,6 +179,10 @@ class BarProgress:
     def stage(self, name: str) -> None:
         """See `Progress`."""
         self._bar.update(self._task, description=name)
+
+    def warn(self, text: str) -> None:
+        """See `Progress`."""
+        self._bar.console.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
 
     def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int) -> None:
         """See `Progress`."""

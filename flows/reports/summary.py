@@ -146,6 +146,7 @@ class CallSummary:
         sample: Name in the VCF.
         variants: What was called.
         work: What it took.
+        warnings: What is odd about the input.
     """
 
     output: str
@@ -155,6 +156,7 @@ class CallSummary:
     sample: str
     variants: VariantCounts
     work: WorkSummary
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain types only."""

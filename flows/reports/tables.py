@@ -17,6 +17,7 @@ def tables(summary: CallSummary) -> list[Table]:
     """Titles, each with rows of a label and a value."""
     variants = summary.variants
     return [
+        ("Warnings", [(str(number), text) for number, text in enumerate(summary.warnings, start=1)]),
         (
             "Variants",
             [

@@ -78,6 +78,7 @@ class CallRun(ShardRun[CallSummary]):
     def check(self) -> None:
         """Looks at the input, and nothing else; taken once, by whoever comes first."""
         self._plan = plan_call(self.parameters)
+        self.warn(self._plan.warnings)
 
     def _start_workers(self) -> None:
         work = self.held.enter_context(self.plan.work.claim(self.plan.identity()))
@@ -106,5 +107,6 @@ class CallRun(ShardRun[CallSummary]):
             sample=plan.sample,
             variants=count_variants(record_lines(plan)),
             work=self.work_summary(totals),
+            warnings=tuple(map(str, plan.warnings)),
         )
         write_summary(work, self._summary)

@@ -104,6 +104,7 @@ class IngestRun(ShardRun[IngestSummary]):
 
     def _check(self) -> None:
         self._checked = check_ingest(self.parameters)
+        self.warn(self._checked[0].warnings)
 
     def _start_workers(self) -> None:
         inputs, store = self.checked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from diffbio_core import __version__
@@ -40,10 +41,13 @@ def merge_calls(plan: CallPlan) -> None:
 
 def _merge(plan: CallPlan, output: Path, ending: str, fields: Sequence[str] = (), join: Join = iter) -> None:
     """Writes one output from the shards' files of an ending."""
+    from diffbio_io.variants.names import nameable_contigs
     from diffbio_io.variants.vcf import merge_shards, vcf_header
 
     meta = [("source", f"diffbio {__version__}"), ("reference", plan.parameters.reference.name)]
-    header = vcf_header(plan.contigs, plan.sample, fields=fields, meta=meta)
+    # By name alone: what lies elsewhere gives the same bytes.
+    meta += [("diffbio_warning", str(replace(w, subject=Path(w.subject).name))) for w in plan.warnings]
+    header = vcf_header(nameable_contigs(plan.contigs), plan.sample, fields=fields, meta=meta)
     shards = [shard_path(plan.work.calls, shard.name, ending) for shard in plan.shards()]
     with writing(output):
         merge_shards(output, shards, plan.contigs, header, join, aside=plan.work.aside(output))

@@ -30,6 +30,7 @@ class CallPlan:
         intervals: What to call, 0-based half-open, by contig in the same order.
         sample: Name in the VCF.
         model: Model directory.
+        warnings: What is odd about the input but can be worked with.
     """
 
     parameters: CallParameters
@@ -37,6 +38,7 @@ class CallPlan:
     intervals: Mapping[str, Intervals]
     sample: str
     model: Path
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def work(self) -> WorkDirectory:
@@ -100,7 +102,7 @@ def plan_call(parameters: CallParameters) -> CallPlan:
         more += work.problems(identity)
         resumes = work.is_unfinished and not more
     checked = check_run(parameters, more, resumes=resumes)
-    return CallPlan(parameters, checked.contigs, checked.intervals, checked.sample, model)
+    return CallPlan(parameters, checked.contigs, checked.intervals, checked.sample, model, checked.warnings)
 
 
 def call_identity(parameters: CallParameters, model: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from diffbio_flows.runs.places import check_new_folder, check_outputs, nearest_f
 from diffbio_io.alignments.preflight import check_alignment
 from diffbio_io.reference import Reference
 from diffbio_io.regions import Intervals, resolve_regions
+from diffbio_io.variants.names import unnameable_contigs
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,13 @@ class RunInputs:
         sample: Name of the sample.
         contigs: Length (bp) of every contig of the reference, in its order.
         intervals: What to work on: intervals by contig, only of contigs that have reads.
+        warnings: What is odd but can be worked with, to be told.
     """
 
     sample: str
     contigs: dict[str, int]
     intervals: dict[str, Intervals]
+    warnings: tuple[Problem, ...] = ()
 
 
 def check_run(parameters: RunParameters, more: Iterable[Problem] = (), *, resumes: bool = False) -> RunInputs:
@@ -76,6 +79,7 @@ def check_run(parameters: RunParameters, more: Iterable[Problem] = (), *, resume
         known = contigs if regions_are_good else None
         report = check_alignment(reads, indexed, known, wanted if named else None, parameters.sample)
     problems += report.problems
+    problems += unnameable_contigs(report.contigs_with_reads, reference, called=True)
     # A run that stopped between its output and its report has written that output itself.
     problems += check_outputs(outputs, (reads, reference), force=parameters.force or resumes)
     # Where it would be made beside an output, that folder's faults are told already.
@@ -88,7 +92,8 @@ def check_run(parameters: RunParameters, more: Iterable[Problem] = (), *, resume
     if problems or contigs is None or wanted is None or report.sample is None:
         raise InputError(list(dict.fromkeys(problems)))
     intervals = {contig: wanted[contig] for contig in contigs if contig in set(report.contigs_with_reads)}
-    return RunInputs(report.sample, contigs, {c: i for c, i in intervals.items() if c in wanted})
+    warnings = report.warnings + unnameable_contigs(contigs, reference)
+    return RunInputs(report.sample, contigs, {c: i for c, i in intervals.items() if c in wanted}, warnings)
 
 
 def _check_machine(parameters: RunParameters) -> list[Problem]:

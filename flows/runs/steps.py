@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from diffbio_cluster import ClusterConfig, Executor, open_executor, peak_memory_mb
+from diffbio_core.problems import Problem
 from diffbio_flows.reports.progress import Progress, Silence
 from diffbio_flows.reports.summary import ShardTotals, WorkSummary
 from diffbio_flows.runs.plan import bp_per_task
@@ -98,6 +99,11 @@ class ShardRun(ABC, Generic[Summary]):
         start = time.perf_counter()
         carry_out(step)
         self.wall_seconds[step.name] = time.perf_counter() - start
+
+    def warn(self, warnings: Iterable[Problem]) -> None:
+        """Tells what is odd but does not stop the run."""
+        for warning in warnings:
+            self.progress.warn(str(warning))
 
     def open_workers(self, config: ClusterConfig) -> None:
         """Starts workers, which load what they need while the leader goes on.

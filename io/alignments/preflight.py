@@ -175,11 +175,13 @@ class _Look:
     ) -> list[Problem]:
         """Whether any read lies where calls are wanted, and whether it can be decoded."""
         path, lengths = self.path, self.header.contigs
+        # By number, since htslib parses the whole header to find a name.
+        number = {contig: number for number, contig in enumerate(lengths)}
         with contextlib.closing(self._open(index.path)) as file:
             for contig in called:
                 for start, stop in regions[contig] if regions is not None else ((0, lengths[contig]),):
                     try:
-                        read = next(file.fetch(contig, start, stop), None)
+                        read = next(file.fetch(tid=number[contig], start=start, stop=stop), None)
                     except (OSError, ValueError) as error:
                         if self.header.is_cram:
                             what = f"its reads on {contig} cannot be decoded with this reference"

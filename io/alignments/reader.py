@@ -25,6 +25,7 @@ MAX_BYTES = 192 << 20
 
 _PIECE = 16 << 20
 _LOOK_AFTER = 1 << 20
+_OUT_OF_ORDER = -2
 
 
 class AlignmentReader:
@@ -115,12 +116,14 @@ class AlignmentReader:
         if offset is None:
             return
         size = walked = seen = 0
+        last = -1
         for block in read_blocks(self._file, offset):
             size = self._append(block, size)
             if size - seen < _LOOK_AFTER:
                 continue
             seen = size
-            walked, passed = _walk(self._buffer[:size], walked, number, stop)
+            walked, passed, last = _walk(self._buffer[:size], walked, number, stop, last)
+            _check_order(last, contig)
             if passed:
                 yield self._buffer[:walked], True
                 return
@@ -129,7 +132,8 @@ class AlignmentReader:
                 size -= walked
                 self._buffer[:size] = self._buffer[walked : walked + size].copy()
                 walked, seen = 0, size
-        walked, passed = _walk(self._buffer[:size], walked, number, stop)
+        walked, passed, last = _walk(self._buffer[:size], walked, number, stop, last)
+        _check_order(last, contig)
         if not passed and walked < size:
             raise CorruptBlock("the last record is cut off")
         yield self._buffer[:walked], True
@@ -187,17 +191,33 @@ class AlignmentReader:
             yield record
 
 
+def _check_order(last: np.signedinteger | int, contig: str) -> None:
+    """Refuse what a look at the first reads cannot find: reads that stand behind later ones would be lost."""
+    if last == _OUT_OF_ORDER:
+        raise MalformedRecords(
+            f"the reads on {contig} are not sorted by position: run samtools sort and samtools index"
+        )
+
+
 @numba.njit(cache=True)
-def _walk(raw, at, contig, stop):
-    """Go on over whole records; returns where the next one starts, and whether one lies past the interval."""
+def _walk(raw, at, contig, stop, last):
+    """Go on over whole records that start at ``last`` or behind it.
+
+    Returns where the next one starts, whether one lies past the interval, and the position of the last one, for the
+    next call, or that one is out of order.
+    """
     while at + 12 <= raw.size:
         size = little_endian_32(raw, at)
         number = little_endian_32(raw, at + 4)
         if number != contig and (number > contig or number < 0):
-            return at, True
-        if number == contig and little_endian_32(raw, at + 8) >= stop:
-            return at, True
+            return at, True, last
+        position = little_endian_32(raw, at + 8)
+        if number != contig or position < last:
+            return at, True, _OUT_OF_ORDER
+        if position >= stop:
+            return at, True, last
         if size < 32 or at + 4 + size > raw.size:
             break
         at += 4 + size
-    return at, False
+        last = position
+    return at, False, last

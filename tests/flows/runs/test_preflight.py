@@ -1,13 +1,17 @@
 """The whole preflight of a call, on real files."""
 
+import json
 import random
 
 import pysam
 import pytest
 
 from diffbio_core.problems import InputError, Problem
+from diffbio_flows.reports.progress import PlainProgress
+from diffbio_flows.runs.call import call_variants
 from diffbio_flows.runs.parameters import CallParameters
 from diffbio_flows.runs.preflight import check_run
+from tests.io.alignments.headers import write_raw_bam
 
 SEQUENCE = "".join(random.Random(3).choices("ACGT", k=2000))
 
@@ -109,3 +113,43 @@ def test_workers_here_must_fit_into_memory_and_workers_elsewhere_need_not(files,
     assert check_call(*files, scheduler="tcp://h:1").sample == "S"
     (found,) = problems(*files, scheduler="tcp://h:1", workers=2)
     assert "a scheduler's address goes with neither a cluster file nor workers" in found
+
+
+@pytest.fixture
+def odd(files):
+    """Reads with a header line that is passed over, and a reference with a name that no VCF can hold."""
+    reads, reference, output = files
+    write_raw_bam(reads.parent / "odd.bam", b"@RG\tID:g\tSM:S\n@1\tx\n", [(b"c1", 2000), (b"c2", 4)])
+    reference.write_text(reference.read_text() + ">a,b\nACGT\n")
+    return reads.parent / "odd.bam", reference, output
+
+
+def test_what_is_odd_is_told_beside_what_was_learnt(odd):
+    told = [str(warning).replace(f"{odd[0].parent}/", "") for warning in check_call(*odd).warnings]
+    assert [line.split(". ")[0] for line in told] == [
+        "odd.bam, header line 2: is of no known kind and was passed over",
+        "r.fa: names 'a,b' with characters that no VCF can hold: the header of the output leaves them out",
+    ]
+
+
+def test_warnings_reach_terminal_header_summary_and_report(odd):
+    reads, reference, output = odd
+    (reads.parent / "cluster.toml").write_text('kind = "in-process"\n')
+    lines = []
+    summary = call_variants(
+        reads=reads,
+        reference=reference,
+        output=output,
+        cluster=reads.parent / "cluster.toml",
+        progress=PlainProgress(lines.append),
+    )
+    assert len(summary.warnings) == 2
+    assert [line for line in lines if "warning" in line] == [f"warning: {text}" for text in summary.warnings]
+    with pysam.VariantFile(str(output)) as file:
+        told = [record.value for record in file.header.records if record.key == "diffbio_warning"]
+        assert list(file.header.contigs) == ["c1", "c2"]
+    assert told == [text.replace(f"{reads.parent}/", "") for text in summary.warnings]
+    assert json.loads((output.parent / "calls.vcf.gz.work" / "summary.json").read_text())["warnings"] == list(
+        summary.warnings
+    )
+    assert "no VCF can hold" in (output.parent / "calls.vcf.gz.work" / "report.html").read_text()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from diffbio_core.reads.records import MalformedRecords
 from diffbio_core.reads.thinning import Interval
 from diffbio_core.windows.grid import WindowGrid
 from diffbio_core.windows.packing import pack_shard, shard_interval
@@ -27,6 +28,7 @@ from tests.alignments import (
     write_cram,
     write_fasta,
 )
+from tests.io.alignments.headers import write_raw_bam
 from tests.random_reads import random_reads, random_reference
 from tests.shared_data import SHARED
 
@@ -92,6 +94,13 @@ def test_a_file_without_index_is_refused(tmp_path):
     (tmp_path / "reads.bam.bai").unlink()
     with pytest.raises(ValueError, match="has no index beside it: run samtools index"):
         AlignmentReader(bam)
+
+
+@pytest.mark.parametrize("order", [(5, 900, 40), (5, 40, 39)])
+def test_reads_out_of_order_are_told_not_lost(tmp_path, order):
+    path = write_raw_bam(tmp_path / "reads.bam", b"", [(b"c1", 1000)], starts=order)
+    with AlignmentReader(path) as reader, pytest.raises(MalformedRecords, match=r"reads\.bam: .*c1 are not sorted"):
+        starts(reader, "c1", 0, 1000)
 
 
 def test_a_damaged_block_is_told(tmp_path):
