@@ -66,7 +66,7 @@ def test_lines_that_no_result_needs_are_read_without_a_word(tmp_path, line):
 )
 def test_what_is_passed_over_or_guessed_is_told(tmp_path, line, oddity):
     warnings = header(tmp_path, (SQ if not line.startswith(b"@SQ") else b"@CO\n") + RG + line + b"\n").warnings
-    assert check_alignment(tmp_path / "a.bam", None, {"c": 100}, sample="S").problems == ()
+    assert check_alignment(tmp_path / "a.bam", None, {"c": 100}, sample="T").problems == ()
     lines = [re.sub("^.*a.bam, ", "", str(warning)).split(". Mend")[0] for warning in warnings]
     if oddity is None:
         oddity = "header line 3: has an M5 of 'c' that is no MD5 and was passed over"
