@@ -72,8 +72,8 @@ class PlaneBuffers:
     def __init__(self) -> None:
         self._held = {name: np.empty(0, kind) for name, (kind, _) in PLANES.items()}
 
-    def take(self, blocks: int, windows: int, positions: int) -> dict[str, np.ndarray]:
-        """Cleared planes, each (blocks, windows, ``LANES_PER_BLOCK``, positions)."""
+    def take(self, blocks: int, windows: int, positions: int, *, clear: bool = True) -> dict[str, np.ndarray]:
+        """Planes, each (blocks, windows, ``LANES_PER_BLOCK``, positions); cleared, unless each cell will be written."""
         shape = blocks, windows, LANES_PER_BLOCK, positions
         planes = {}
         for name, (kind, fill) in PLANES.items():
@@ -81,5 +81,6 @@ class PlaneBuffers:
                 # Pages are taken from the system only when touched, so room for all lanes costs nothing.
                 self._held[name] = np.empty(MAX_LANES * windows * positions, kind)
             planes[name] = self._held[name][: math.prod(shape)].reshape(shape)
-            planes[name].fill(fill)
+            if clear:
+                planes[name].fill(fill)
         return planes

@@ -6,7 +6,7 @@ from typing import Any
 
 from diffbio_flows.reports.progress import Progress
 from diffbio_flows.reports.summary import CallSummary, ShardTotals, count_variants
-from diffbio_flows.runs.layout import create_contigs, index_reference
+from diffbio_flows.runs.layout import StoreOrigin, index_reference, lay_out_store
 from diffbio_flows.runs.outputs import merge_calls, record_lines, write_summary
 from diffbio_flows.runs.parameters import CallParameters
 from diffbio_flows.runs.plan import CallPlan, plan_call
@@ -91,8 +91,8 @@ class CallRun(ShardRun[CallSummary]):
             from diffbio_io.store.store import WindowStore
 
             store = WindowStore(plan.work.store, self.parameters.grid)
-            made_of = {"sample": plan.sample, "reads": str(self.parameters.reads)}
-            create_contigs(store, {contig: plan.contigs[contig] for contig in plan.intervals}, made_of)
+            origin = StoreOrigin(plan.sample, self.parameters.reads, self.parameters.reference, plan.contigs)
+            lay_out_store(store, origin, plan.intervals, plan.work.path)
         for task in plan.tasks():
             (self.finished if load_shard(task.calls, task.name) else self.waiting).append(task)
 

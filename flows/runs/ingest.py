@@ -14,12 +14,11 @@ from diffbio_core.whole_file import naming
 from diffbio_flows.reports.progress import Progress
 from diffbio_flows.reports.summary import ShardTotals, WorkSummary
 from diffbio_flows.runs.input_states import input_states
-from diffbio_flows.runs.layout import create_contigs, index_reference, writing
+from diffbio_flows.runs.layout import StoreOrigin, index_reference, lay_out_store, writing
 from diffbio_flows.runs.parameters import IngestParameters
 from diffbio_flows.runs.plan import core_intervals
 from diffbio_flows.runs.preflight import RunInputs, check_run
 from diffbio_flows.runs.steps import ShardRun, Step, drive
-from diffbio_flows.runs.work_directory import file_identity
 from diffbio_flows.shards.message import ShardResult, ShardTask
 from diffbio_io.store.store import StoreError, WindowStore
 
@@ -95,7 +94,12 @@ class IngestRun(ShardRun[IngestSummary]):
     @property
     def _origin(self) -> dict[str, Any]:
         """What a shard's marker says that it was made of."""
-        return {"reads": file_identity(self.parameters.reads), "reference": file_identity(self.parameters.reference)}
+        return self._store_origin.files()
+
+    @property
+    def _store_origin(self) -> StoreOrigin:
+        inputs, parameters = self.checked[0], self.parameters
+        return StoreOrigin(inputs.sample, parameters.reads, parameters.reference, inputs.contigs)
 
     def summary(self) -> IngestSummary:
         """See `ShardRun`."""
@@ -119,11 +123,10 @@ class IngestRun(ShardRun[IngestSummary]):
 
     def _lay_out(self) -> None:
         inputs, store = self.checked
-        create_contigs(
-            store, {contig: inputs.contigs[contig] for contig in inputs.intervals}, {"sample": inputs.sample}
-        )
-        if self.parameters.local_store is not None:
-            index_reference(self.parameters.reference, self.parameters.local_store)
+        local = self.parameters.local_store
+        if local is not None:
+            index_reference(self.parameters.reference, local)
+        lay_out_store(store, self._store_origin, inputs.intervals, local)
 
 
 def check_ingest(parameters: IngestParameters) -> tuple[RunInputs, WindowStore]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from diffbio_cluster import TaskFailedError, describe
+from diffbio_core import __version__
+from diffbio_flows.runs.work_directory import file_identity
 
 if TYPE_CHECKING:
     from diffbio_io.store.store import WindowStore
@@ -25,19 +28,56 @@ def index_reference(reference: Path, folder: Path) -> None:
         Reference(reference, folder).close()
 
 
-def create_contigs(store: WindowStore, lengths: Mapping[str, int], made_of: Mapping[str, str]) -> None:
-    """Lays out contigs of a window store.
+def lay_out_store(store: WindowStore, origin: StoreOrigin, contigs: Iterable[str], folder: Path | None) -> None:
+    """Lays out contigs of a window store, which tells what it is made of.
+
+    Args:
+        store: The store.
+        origin: What it is made of.
+        contigs: Contigs whose windows will be written.
+        folder: Where an index of the reference may have been made.
 
     Raises:
         TaskFailedError: The store cannot be written, or holds other contigs of these names.
     """
+    from diffbio_io.fasta import md5_of_contigs
+    from diffbio_io.reference import Reference
     from diffbio_io.store.store import StoreError
 
     try:
         with writing(store.url):
-            store.create_contigs(lengths, made_of)
+            new = store.contigs_to_add({contig: origin.contigs[contig] for contig in contigs})
+            with Reference(origin.reference, folder) as fasta:
+                md5 = md5_of_contigs(fasta.indexed, new)
+            about = {contig: {"sample": origin.sample, "md5": md5[contig]} for contig in new}
+            store.create_contigs(new, origin.attributes(), about)
     except StoreError as error:
         raise TaskFailedError("the window store", str(error)) from error
+
+
+@dataclass(frozen=True)
+class StoreOrigin:
+    """What a window store is made of.
+
+    Attributes:
+        sample: Whose reads.
+        reads: BAM or CRAM file.
+        reference: FASTA file.
+        contigs: Length of every contig of the reference (bp), in its order.
+    """
+
+    sample: str
+    reads: Path
+    reference: Path
+    contigs: Mapping[str, int]
+
+    def files(self) -> dict[str, Any]:
+        """Identity of both files, as each shard's marker has it."""
+        return {"reads": file_identity(self.reads), "reference": file_identity(self.reference)}
+
+    def attributes(self) -> dict[str, Any]:
+        """What the store's root tells; calling needs neither file again."""
+        return {"sample": self.sample, **self.files(), "contigs": dict(self.contigs), "diffbio": __version__}
 
 
 @contextmanager

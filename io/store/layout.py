@@ -1,45 +1,35 @@
-"""How a window store is laid out in Zarr v3: the metadata documents of a contig's group and arrays."""
+"""How a window store is laid out in Zarr v3: the metadata documents of its groups and arrays.
+
+A contig is a group whose arrays hold its windows; each of its shards is one chunk of each of them. The tables of a
+shard, whose lengths nobody knows before, are arrays in a group of the shard's own, and that group's document, which is
+written last, is also the shard's marker.
+"""
 
 from __future__ import annotations
 
-import copy
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
-import zarr
-from zarr.codecs import BloscCodec
-from zarr.storage import MemoryStore
+import numpy as np
 
 from diffbio_core.windows.encoding import PLANES
-from diffbio_core.windows.grid import WindowGrid
-from diffbio_core.windows.planes import LANES_PER_BLOCK, MAX_LANES
+from diffbio_core.windows.grid import Shard, WindowGrid
+from diffbio_core.windows.planes import MAX_LANES
+from diffbio_io.store.chunks import LEVEL, PlaneLayout
+from diffbio_io.store.tables import TABLES
 
 FORMAT = 2
-"""Version of the layout; written to every contig and checked when it is opened."""
+"""Version of the layout; written to the root and to every shard, and checked when a store is opened."""
 
-RAGGED_CHUNK = 256
-"""Entries that a chunk of a ragged table holds of each window."""
+SHARDS = "shards"
+"""Group of a contig that holds the groups of its shards."""
 
-_RAGGED_LENGTH = 1 << 22
-_LENGTH = {
-    "lane": MAX_LANES,
-    "candidate": _RAGGED_LENGTH,
-    "support": _RAGGED_LENGTH,
-    "insertion": _RAGGED_LENGTH,
-}
+REFERENCE = "reference"
+"""Array of the bases under each window."""
 
-CANDIDATE_COLUMNS = {
-    "candidate_column": ("int32", "Column of the candidate: of the changed base, or of the base before an indel"),
-    "candidate_length": ("int32", "0 for a changed base, +inserted or -deleted bases else"),
-    "candidate_code": ("uint8", "Base code of the new base; 4 for an indel"),
-    "candidate_thinned": ("int32", "Reads that cover the column but are in no lane, since too many overlap there"),
-    "candidate_supports": ("int32", "Entries of the candidate in support_lane"),
-}
-"""Type and meaning of the arrays with an entry for each candidate of a window."""
+Document = dict[str, Any]
 
 _MEANING = {
     "base": (
@@ -48,9 +38,10 @@ _MEANING = {
     ),
     "base_quality": "Phred; a deleted base takes the quality before it",
 }
-
-MARKERS = "shards"
-"""Group of a contig, without arrays, whose folder holds the markers of the shards that are whole."""
+_BYTES = {"name": "bytes"}
+_LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
+_CRC = {"name": "crc32c"}
+_ZSTD = {"name": "zstd", "configuration": {"level": LEVEL, "checksum": False}}
 
 
 def group_name(contig: str) -> str:
@@ -64,74 +55,110 @@ def contig_of(group: str) -> str:
     return unquote(group)
 
 
-def layout_attributes(grid: WindowGrid, contig: str, length: int) -> dict[str, Any]:
-    """What a contig's group says of its layout."""
-    return {"format": FORMAT, "contig": contig, "contig_length": length, **asdict(grid)}
+def shard_group(shard: Shard) -> str:
+    """Path of a shard's own group."""
+    return f"{group_name(shard.contig)}/{SHARDS}/{shard.index:06d}"
 
 
-def contig_documents(
-    grid: WindowGrid, contig: str, length: int, attributes: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Metadata documents of a contig's group, under the name "", and of its members, by name."""
-    documents = copy.deepcopy(_one_window(grid))
-    windows = grid.num_windows(length)
-    for name, document in documents.items():
-        if document["node_type"] == "array":
-            document["shape"][0] = windows
-            if name == "start":
-                document["chunk_grid"]["configuration"]["chunk_shape"] = [windows]
-    # xarray takes what this attribute names for coordinates.
-    documents[""]["attributes"] = {
-        **layout_attributes(grid, contig, length),
-        "coordinates": "start",
-        **attributes,
+def plane_chunks(shard: Shard) -> dict[str, str]:
+    """Paths of a shard's chunks of the planes, by array."""
+    return {name: f"{group_name(shard.contig)}/{name}/c/{shard.index}/0/0" for name in PLANES}
+
+
+def reference_chunk(shard: Shard) -> str:
+    """Path of a shard's chunk of the reference."""
+    return f"{group_name(shard.contig)}/{REFERENCE}/c/{shard.index}/0"
+
+
+def table_chunks(shard: Shard, arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Paths of the chunks of a shard's tables, by array; one without entries has none."""
+    group = shard_group(shard)
+    return {name: f"{group}/{name}/c/" + "/".join("0" * a.ndim) for name, a in arrays.items() if a.size}
+
+
+def root_document(attributes: Mapping[str, Any], members: Mapping[str, Document]) -> Document:
+    """Document of the store's root.
+
+    Args:
+        attributes: What the store tells of itself.
+        members: Documents of the contigs' groups and arrays, by path: where xarray looks first.
+    """
+    return _group({"format": FORMAT, **attributes}, members)
+
+
+def contig_documents(grid: WindowGrid, contig: str, length: int, attributes: Mapping[str, Any]) -> dict[str, Document]:
+    """Documents of a contig's group, under the name "", and of its members, by name."""
+    windows, width, positions = grid.num_windows(length), grid.windows_per_shard, grid.positions
+    inner = PlaneLayout.of(grid).inner_shape
+    sharding = {
+        "name": "sharding_indexed",
+        "configuration": {
+            "chunk_shape": list(inner),
+            "codecs": [_BYTES, _ZSTD, _CRC],
+            "index_codecs": [_LITTLE, _CRC],
+            "index_location": "end",
+        },
     }
-    return documents
-
-
-@lru_cache(maxsize=4)
-def _one_window(grid: WindowGrid) -> dict[str, dict[str, Any]]:
-    """The documents of a contig of one window, as zarr writes them."""
-    written: dict[str, Any] = {}
-    group = zarr.create_group(MemoryStore(written), zarr_format=3)
-    group.create_group(MARKERS)
-    width, positions = grid.windows_per_shard, grid.positions
-    # Blocks of this size take three fifths of the time, and four fifths of the bytes, of Blosc's own choice.
-    codec = BloscCodec(cname="zstd", clevel=1, shuffle="noshuffle", blocksize=1 << 20)
-
-    def create(name: str, kind: str, fill: int, chunks: tuple[int, ...], dims: tuple[str, ...], meaning: str) -> None:
-        group.create_array(
-            name,
-            shape=(1, *(_LENGTH.get(dim, positions) for dim in dims[1:])),
-            chunks=chunks,
-            dtype=kind,
-            fill_value=fill,
-            compressors=None if name == "start" else codec,
-            dimension_names=dims,
-            attributes={"long_name": meaning},
+    arrays = {
+        name: _array(
+            (windows, MAX_LANES, positions), (width, MAX_LANES, positions), kind, fill, [sharding],
+            ("window", "lane", "position"), {"long_name": _MEANING[name]},
         )
+        for name, (kind, fill) in PLANES.items()
+    }  # fmt: skip
+    arrays[REFERENCE] = _array(
+        (windows, positions), (width, positions), "uint8", 4, [_BYTES, _ZSTD, _CRC], ("window", "position"),
+        {"long_name": "A C G T = 0-3, other = 4"},
+    )  # fmt: skip
+    arrays["start"] = _array(
+        (windows,), (max(windows, 1),), "int64", 0, [_LITTLE], ("window",),
+        {"long_name": "First core position of the window (0-based)"},
+    )  # fmt: skip
+    # xarray takes what this attribute names for coordinates.
+    entries = {"contig": contig, "contig_length": length, **asdict(grid), "coordinates": "start", **attributes}
+    return {"": _group(entries, arrays), **arrays, SHARDS: _group({}, None)}
 
-    for name, (kind, fill) in PLANES.items():
-        dims = "window", "lane", "position"
-        create(name, kind, fill, (width, LANES_PER_BLOCK, positions), dims, _MEANING[name])
-    create("reference", "uint8", 4, (width, positions), ("window", "position"), "A C G T = 0-3, other = 4")
-    for name, (kind, meaning) in CANDIDATE_COLUMNS.items():
-        create(name, kind, 0, (width, RAGGED_CHUNK), ("window", "candidate"), meaning)
-    for name, dim, meaning in (
-        ("support_lane", "support", "Lanes of the reads that show the window's indels, candidate after candidate"),
-        ("inserted_base", "insertion", "Inserted bases of the window's candidates, candidate after candidate"),
-    ):
-        create(name, "uint8", 0, (width, RAGGED_CHUNK), ("window", dim), meaning)
-    create("candidates", "int32", 0, (width,), ("window",), "Number of candidates of the window")
-    create("start", "int64", 0, (1,), ("window",), "First core position of the window (0-based)")
+
+def shard_documents(marker: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Document]:
+    """Documents of a shard's group, under the name "", and of its tables, by name."""
+    documents = {}
+    for name, values in arrays.items():
+        dimension, fields, meaning = TABLES[name]
+        dims = (f"{dimension}_field", dimension) if fields else (dimension,)
+        attributes = {"long_name": meaning} | ({"fields": list(fields)} if fields else {})
+        codecs = [_LITTLE if values.dtype.itemsize > 1 else _BYTES, _ZSTD, _CRC]
+        chunk = tuple(max(size, 1) for size in values.shape)
+        documents[name] = _array(values.shape, chunk, values.dtype.name, 0, codecs, dims, attributes)
+    return {"": _group({"format": FORMAT, **marker}, documents), **documents}
+
+
+def _group(attributes: Mapping[str, Any], members: Mapping[str, Document] | None) -> Document:
+    document: Document = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
+    if members is not None:
+        metadata = dict(sorted(members.items()))
+        document["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": metadata}
+    return document
+
+
+def _array(
+    shape: tuple[int, ...],
+    chunk: tuple[int, ...],
+    kind: str,
+    fill: int,
+    codecs: list[Document],
+    dims: tuple[str, ...],
+    attributes: Mapping[str, Any],
+) -> Document:
     return {
-        key.removesuffix("zarr.json").rstrip("/"): json.loads(value.to_bytes())
-        for key, value in written.items()
-        if key.endswith("zarr.json")
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(shape),
+        "data_type": kind,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunk)}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": fill,
+        "codecs": codecs,
+        "attributes": dict(attributes),
+        "dimension_names": list(dims),
+        "storage_transformers": [],
     }
-
-
-def root_document(members: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Metadata document of the store's root, with those of all its members, where xarray looks first."""
-    consolidated = {"kind": "inline", "must_understand": False, "metadata": dict(sorted(members.items()))}
-    return {"zarr_format": 3, "node_type": "group", "attributes": {}, "consolidated_metadata": consolidated}

@@ -1,50 +1,52 @@
-"""The window store: planes, reference and candidates of a genome's windows in Zarr v3, a group per contig.
+"""The window store: planes, tables, reference and candidates of a genome's windows in Zarr v3, a group per contig.
 
-``xarray.open_zarr(store, group="chr20")`` shows a contig as labelled arrays. A shard is a fixed set of chunks that no
-other shard shares, so workers write side by side without locks; its marker is written last, and by it a reader knows
-that the shard is whole. Chunks of lanes that no read needs are not written.
+``xarray.open_zarr(store, group="chr20")`` shows a contig as labelled arrays. A shard is one chunk of each of them and a
+group of its own for its tables, which no other shard shares, so workers write side by side without locks; the document
+of that group is written last, and by it a reader knows that the shard is whole. It lists the checksums of all that
+belongs to the shard: what is missing or altered is an error, and never reads as "no reads".
 """
 
 from __future__ import annotations
 
-import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import fsspec
-import fsspec.implementations.local
 import numpy as np
-import zarr
-from isal import isal_zlib
 
 from diffbio_core.problems import InputError
 from diffbio_core.reads.arrays import cut_reads
-from diffbio_core.whole_file import ASIDE, write_whole
+from diffbio_core.whole_file import ASIDE
 from diffbio_core.windows.encoding import N_BASE, PLANES
 from diffbio_core.windows.grid import Shard, WindowGrid
-from diffbio_core.windows.lanes import LaneIndels, LaneReads
 from diffbio_core.windows.planes import LANES_PER_BLOCK, PlaneBuffers, ShardPlanes
 from diffbio_io.files.locks import locked
 from diffbio_io.regions import parse_region
-from diffbio_io.store.candidate_arrays import read_candidates, write_candidates
+from diffbio_io.store.chunks import DamagedChunk, PlaneLayout, crc32c, pack_array, unpack_array
 from diffbio_io.store.layout import (
     FORMAT,
-    MARKERS,
+    SHARDS,
     contig_documents,
     contig_of,
     group_name,
-    layout_attributes,
+    plane_chunks,
+    reference_chunk,
     root_document,
+    shard_documents,
+    shard_group,
+    table_chunks,
 )
+from diffbio_io.store.objects import Content, Objects
+from diffbio_io.store.tables import TABLES, table_arrays, tables_of
 
 LOCK = ".lock"
 """File in the folder of a store on a local path while a process fills it."""
+
+_ROOT = "zarr.json"
 
 
 class StoreError(ValueError):
@@ -62,17 +64,29 @@ class WindowStore:
     def __init__(self, url: str | os.PathLike[str], grid: WindowGrid | None = None) -> None:
         self.url = os.fspath(url)
         self._given_grid = grid
-        self._files, self._root = fsspec.core.url_to_fs(self.url)
-        self._arrays: dict[str, dict[str, zarr.Array]] = {}
-        self._lengths: dict[str, int] = {}
+        self._objects = Objects(self.url)
+        self._checked: set[tuple[str, int]] = set()
+        self._known: dict[str, Any] | None = None
 
     @cached_property
     def grid(self) -> WindowGrid:
         """The grid of every contig in the store."""
         if self._given_grid is not None:
             return self._given_grid
-        attributes = self._attributes(self.contigs[0])
+        attributes = self._contig_attributes(self.contigs[0])
         return WindowGrid(*(int(attributes[name]) for name in ("reference_length", "halo", "windows_per_shard")))
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What the store tells of the sample, the reads and the reference that it was made of.
+
+        Raises:
+            StoreError: There is no store.
+        """
+        root = self._root()
+        if root is None:
+            raise StoreError(f"{self.url} is not a window store: fill it with diffbio ingest")
+        return root["attributes"]
 
     @property
     def contigs(self) -> list[str]:
@@ -81,9 +95,7 @@ class WindowStore:
         Raises:
             StoreError: There is none.
         """
-        root = self._document("") or {}
-        members = root.get("consolidated_metadata", {}).get("metadata", {})
-        found = sorted(contig_of(name) for name in members if "/" not in name)
+        found = sorted(contig_of(name) for name in _members(self._root()) if "/" not in name)
         if not found:
             raise StoreError(f"{self.url} is not a window store: fill it with diffbio ingest")
         return found
@@ -97,15 +109,16 @@ class WindowStore:
         Raises:
             StoreError: A contig is there with another layout, the folder holds something else, or is damaged.
         """
-        document = self._document("")
-        if document is None:
-            foreign = [] if not self._is_local or not os.path.isdir(self._root) else os.listdir(self._root)
-            foreign = sorted(name for name in foreign if name != LOCK and not name.endswith(ASIDE))
+        root = self._root()
+        if root is None:
+            folder = self._objects.folder
+            foreign = [] if folder is None or not folder.is_dir() else sorted(os.listdir(folder))
+            foreign = [name for name in foreign if name != LOCK and not name.endswith(ASIDE)]
             if foreign:
                 raise StoreError(f"{self.url} is not a window store: it holds {foreign[0]!r} but no zarr.json")
             return
-        for contig in self.contigs if document.get("consolidated_metadata", {}).get("metadata") else ():
-            self._check_layout(contig, (lengths or {}).get(contig, self.contig_length(contig)))
+        for contig in self.contigs if _members(root) else ():
+            self._check_contig(contig, (lengths or {}).get(contig, self.contig_length(contig)))
 
     @contextmanager
     def claim(self) -> Iterator[None]:
@@ -116,43 +129,65 @@ class WindowStore:
         Raises:
             InputError: Another process fills it.
         """
-        if not self._is_local:
+        folder = self._objects.folder
+        if folder is None:
             yield
             return
-        os.makedirs(self._root, exist_ok=True)
-        with locked(Path(self._root, LOCK), f"window store {self.url}", "Wait for it, or choose another --store."):
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / LOCK, f"window store {self.url}", "Wait for it, or choose another --store."):
             yield
 
-    def create_contigs(self, contigs: Mapping[str, int], attributes: Mapping[str, Any] | None = None) -> None:
-        """Lay out contigs; done by one process before any shard of them is written. Those that are there are left.
-
-        Args:
-            contigs: Length (bp) by name.
-            attributes: What else a reader should know: sample, files that the windows come from.
+    def contigs_to_add(self, contigs: Mapping[str, int]) -> dict[str, int]:
+        """Those of some contigs, length (bp) by name, that the store does not hold yet.
 
         Raises:
             StoreError: A contig is there with another layout.
         """
-        members = dict((self._document("") or {}).get("consolidated_metadata", {}).get("metadata", {}))
+        self._known = None
+        members = _members(self._root())
+        for contig, length in contigs.items():
+            if group_name(contig) in members:
+                self._check_contig(contig, length)
+        return {contig: length for contig, length in contigs.items() if group_name(contig) not in members}
+
+    def create_contigs(
+        self,
+        contigs: Mapping[str, int],
+        attributes: Mapping[str, Any] | None = None,
+        contig_attributes: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Lay out contigs; done by one process before any shard of them is written. Those that are there are left.
+
+        Args:
+            contigs: Length (bp) by name.
+            attributes: What else a reader should know of the store: sample, files that the windows come from.
+            contig_attributes: What else of a contig, by name.
+
+        Raises:
+            StoreError: A contig is there with another layout.
+        """
+        contigs = self.contigs_to_add(contigs)
+        root = self._root()
+        members = _members(root)
+        told = {**(root["attributes"] if root else {}), **(attributes or {})}
         files: dict[str, bytes] = {}
         for contig, length in contigs.items():
             group = group_name(contig)
-            if group in members:
-                self._check_layout(contig, length)
-                continue
-            for name, document in contig_documents(self.grid, contig, length, attributes or {}).items():
+            about = (contig_attributes or {}).get(contig, {})
+            for name, document in contig_documents(self.grid, contig, length, about).items():
                 path = f"{group}/{name}".rstrip("/")
-                members[path] = document
                 files[f"{path}/zarr.json"] = json.dumps(document).encode()
+                if name != SHARDS:
+                    members[path] = document if name else {**document, "consolidated_metadata": None}
             starts = np.arange(self.grid.num_windows(length), dtype="<i8") * self.grid.reference_length
             files[f"{group}/start/c/0"] = starts.tobytes()
-        if self._document("") is None:
+        if root is None:
             # By it a folder is known for a store's, also where what follows is cut short.
-            self._write_file("zarr.json", json.dumps(root_document({})).encode())
+            self._objects.put(_ROOT, json.dumps(root_document(told, {})).encode())
+        self._objects.put_all(files)
         # The root's document last: what it does not name is laid out anew.
-        files["zarr.json"] = json.dumps(root_document(members)).encode()
-        for path, content in files.items():
-            self._write_file(path, content)
+        self._objects.put(_ROOT, json.dumps(root_document(told, members)).encode())
+        self._known = None
 
     def write(self, planes: ShardPlanes, **made_of: Any) -> None:
         """Write a shard, its marker last; what the store held of it goes first.
@@ -160,52 +195,62 @@ class WindowStore:
         Args:
             planes: The shard.
             made_of: What its marker should tell of where it comes from.
+
+        Raises:
+            StoreError: The contig is not laid out, or for another grid.
         """
-        shard = planes.shard
-        self.free(shard)
-        arrays = self._contig(shard.contig)
-        rows = slice(shard.first_window, shard.last_window)
-        for name in PLANES:
-            for block, cells in enumerate(getattr(planes, name)):
-                lane = block * LANES_PER_BLOCK
-                arrays[name][rows, lane : lane + LANES_PER_BLOCK] = cells
-        arrays["reference"][rows] = planes.reference
-        self._write_file(self._tables_path(shard), _pack_tables(planes))
-        longest = write_candidates(arrays, rows, planes.candidates, shard.num_windows)
+        shard, grid = planes.shard, planes.grid
+        self._check_contig(shard.contig, planes.contig_length)
+        if self.grid_marker(shard) is not None:
+            self.free(shard)
+        offset = shard.first_window - shard.index * grid.windows_per_shard
+        rows = np.diff(planes.reads.first).reshape(shard.num_windows, -1, LANES_PER_BLOCK).sum(-1)
+        layout, chunks = PlaneLayout.of(grid), plane_chunks(shard) if planes.num_lanes else {}
+        objects = {
+            path: layout.pack(getattr(planes, name), offset, PLANES[name][1], rows) for name, path in chunks.items()
+        }
+        reference = np.full((grid.windows_per_shard, grid.positions), N_BASE, np.uint8)
+        reference[offset : offset + shard.num_windows] = planes.reference
+        objects[reference_chunk(shard)] = pack_array(reference)
+        arrays = table_arrays(planes)
+        objects |= {path: pack_array(arrays[name]) for name, path in table_chunks(shard, arrays).items()}
         marker = {
-            "format": FORMAT,
             **asdict(shard),
             "lanes": planes.num_lanes,
             "read_counts": planes.read_counts,
-            "ragged": longest,
-            "checksums": _checksums(planes),
+            "chunks": {path: [len(content), crc32c(content)] for path, content in objects.items()},
             "made_of": made_of,
         }
-        self._write_file(self._marker_path(shard), json.dumps(marker).encode())
+        documents = shard_documents(marker, arrays)
+        group = shard_group(shard)
+        objects |= {f"{group}/{name}/zarr.json": json.dumps(documents[name]).encode() for name in arrays}
+        self._objects.put_all(objects)
+        self._objects.put(f"{group}/zarr.json", json.dumps(documents[""]).encode())
 
     def read(self, shard: Shard, buffers: PlaneBuffers | None = None) -> ShardPlanes:
-        """Read a shard back, or some of its windows; where it is read whole, its checksums are compared.
+        """Read a shard back, or some of its windows.
 
         Args:
             shard: The windows; all must have been written.
             buffers: Memory to reuse; the planes that are returned live in it.
 
         Raises:
-            StoreError: The shard is not in the store, or is damaged.
+            StoreError: The shard is not in the store, or a chunk of it is missing or damaged.
         """
-        marker = self.marker(shard)
-        if marker is None:
+        document = self._shard_document(shard)
+        if document is None or not _covers(document["attributes"], shard):
             raise StoreError(f"{self.url} does not hold shard {shard.name}: fill it with diffbio ingest")
-        arrays = self._contig(shard.contig)
+        self._check_contig(shard.contig, self.contig_length(shard.contig))
+        marker = document["attributes"]
+        found = self._objects.get_all(marker["chunks"])
+        faults = _faults(marker, found)
+        if faults:
+            raise StoreError(f"{self.url}: shard {shard.name} is damaged: {'; '.join(faults)}. {REMAKE}")
+        content = {path: data for path, data in found.items() if isinstance(data, bytes)}
         try:
-            found = self._read_planes(arrays, shard, marker, buffers or PlaneBuffers())
-            whole = (marker["first_window"], marker["last_window"]) == (shard.first_window, shard.last_window)
-            if whole and _checksums(found) != marker["checksums"]:
-                raise ValueError("its checksums differ")
-        except (RuntimeError, ValueError) as error:
-            what = f"shard {shard.name} is damaged ({error}); run diffbio ingest again with --force"
-            raise StoreError(f"{self.url}: {what}") from error
-        return found
+            return self._unpack(shard, document, content, buffers or PlaneBuffers())
+        except (DamagedChunk, KeyError) as error:
+            raise StoreError(f"{self.url}: shard {shard.name} is damaged ({error}). {REMAKE}") from error
 
     def reads(self, region: str | tuple[str, int, int], read_length: int | None = None) -> dict[str, np.ndarray]:
         """Reads of a region in the form that the documented pipelines take: a pipeline's ``apply`` runs on them as is.
@@ -223,11 +268,6 @@ class WindowStore:
         """
         contig, start, stop = self._resolve(region)
         shards = list(self.grid.shards(contig, self.contig_length(contig), [(start, stop)]))
-        missing = [shard.name for shard in shards if self.marker(shard) is None]
-        if missing:
-            asked = f"{contig}:{start + 1}-{stop}"
-            what = f"{self.url} does not hold all windows of {asked}; they are missing in {', '.join(missing)}"
-            raise StoreError(f"{what}: fill it with diffbio ingest --region {asked}")
         reference: list[np.ndarray] = []
 
         def planes() -> Iterator[ShardPlanes]:
@@ -238,7 +278,16 @@ class WindowStore:
                 reference.append(cores.reshape(-1))
                 yield found
 
-        found = cut_reads(planes(), start, stop, read_length)
+        if len(shards) > 1:
+            missing = [shard.name for shard in shards if self.marker(shard) is None]
+            if missing:
+                raise self._missing(contig, start, stop, missing)
+        try:
+            found = cut_reads(planes(), start, stop, read_length)
+        except StoreError as error:
+            if len(shards) == 1 and self.marker(shards[0]) is None:
+                raise self._missing(contig, start, stop, [shards[0].name]) from error
+            raise
         first = shards[0].first_window * self.grid.reference_length
         codes = np.concatenate(reference)[start - first : stop - first]
         return {**found, "reference": np.eye(N_BASE + 1, N_BASE, dtype=np.float32)[codes]}
@@ -249,55 +298,70 @@ class WindowStore:
         Raises:
             StoreError: The store does not hold it.
         """
-        return int(self._attributes(contig)["contig_length"])
+        return int(self._contig_attributes(contig)["contig_length"])
 
     def free(self, shard: Shard) -> None:
         """Delete what the store holds of the grid's shard that these windows belong to, the marker first."""
-        group = f"{self._root}/{group_name(shard.contig)}"
-        marker = f"{self._root}/{self._marker_path(shard)}"
-        if self._files.exists(marker):
-            self._files.rm_file(marker)
-        tables = f"{self._root}/{self._tables_path(shard)}"
-        if self._files.exists(tables):
-            self._files.rm_file(tables)
-        # The reference is written in every shard, before all that comes after the planes.
-        if not any(self._files.exists(f"{group}/{name}/c/{shard.index}") for name in ("base", "reference")):
-            return
-        for name in self._contig(shard.contig):
-            chunks = f"{group}/{name}/c/{shard.index}"
-            if name != "start" and self._files.exists(chunks):
-                self._files.rm(chunks, recursive=True)
+        group = shard_group(shard)
+        self._objects.remove(f"{group}/zarr.json")
+        chunks = [*plane_chunks(shard).values(), reference_chunk(shard)]
+        for folder in (*(f"{chunk.split('/c/')[0]}/c/{shard.index}" for chunk in chunks), group):
+            self._objects.remove_folder(folder)
 
     def marker(self, shard: Shard) -> dict[str, Any] | None:
         """What a shard's marker says; None where the shard's windows are not all there."""
         marker = self.grid_marker(shard)
-        if marker is None:
-            return None
-        inside = marker["first_window"] <= shard.first_window and shard.last_window <= marker["last_window"]
-        return marker if inside else None
+        return marker if marker is not None and _covers(marker, shard) else None
 
     def grid_marker(self, shard: Shard) -> dict[str, Any] | None:
         """What the marker of the grid's shard says, whichever of its windows are there; None where none are."""
-        try:
-            marker = json.loads(self._files.cat_file(f"{self._root}/{self._marker_path(shard)}"))
-        except (FileNotFoundError, ValueError):
-            return None
-        return marker if isinstance(marker, dict) and marker.get("format") == FORMAT else None
+        document = self._shard_document(shard)
+        return None if document is None else document["attributes"]
+
+    def markers(self, contig: str) -> dict[int, dict[str, Any]]:
+        """Markers of the shards of a contig that are there, by their place in the contig's grid, in order."""
+        folder = f"{group_name(contig)}/{SHARDS}"
+        names = [name for name in self._objects.names(folder) if name.isdigit()]
+        found = self._objects.get_all(f"{folder}/{name}/zarr.json" for name in names)
+        documents = map(_shard_document, found.values())
+        return {doc["attributes"]["index"]: doc["attributes"] for doc in documents if doc is not None}
 
     def shards(self, contig: str) -> list[Shard]:
-        """Shards of a contig that are whole, in order."""
-        folder = f"{self._root}/{group_name(contig)}/{MARKERS}"
-        try:
-            names = self._files.ls(folder, detail=False)
-        except FileNotFoundError:
-            return []
-        paths = (name for name in names if os.path.basename(name) not in ("zarr.json", "") and name.endswith(".json"))
-        markers = (json.loads(self._files.cat_file(path)) for path in paths)
-        return sorted(
+        """Shards of a contig that are there, in order."""
+        return [
             Shard(contig, marker["index"], marker["first_window"], marker["last_window"])
-            for marker in markers
-            if marker["format"] == FORMAT
-        )
+            for marker in self.markers(contig).values()
+        ]
+
+    def faults(self, shards: Iterable[Shard]) -> dict[Shard, list[str]]:
+        """What is missing or damaged of some shards that should be there, as half sentences, by shard with a fault.
+
+        On a local path checksums are compared, elsewhere sizes alone: what a checksum shows there, reading tells.
+        """
+        faulty: dict[Shard, list[str]] = {}
+        markers: dict[str, dict[int, dict[str, Any]]] = {}
+        sizes: dict[str, dict[str, int]] = {}
+        for shard in shards:
+            if shard.contig not in markers:
+                markers[shard.contig] = self.markers(shard.contig)
+            marker = markers[shard.contig].get(shard.index)
+            if marker is None or not _covers(marker, shard):
+                faulty[shard] = ["is not in the store"]
+                continue
+            if self._objects.folder is not None:
+                found = _faults(marker, self._objects.get_all(marker["chunks"]))
+            else:
+                if shard.contig not in sizes:
+                    sizes[shard.contig] = self._objects.sizes(group_name(shard.contig))
+                found = _size_faults(marker, sizes[shard.contig])
+            if found:
+                faulty[shard] = found
+        return faulty
+
+    def _missing(self, contig: str, start: int, stop: int, names: list[str]) -> StoreError:
+        asked = f"{contig}:{start + 1}-{stop}"
+        what = f"{self.url} does not hold all windows of {asked}; they are missing in {', '.join(names)}"
+        return StoreError(f"{what}: fill it with diffbio ingest --region {asked}")
 
     def _resolve(self, region: str | tuple[str, int, int]) -> tuple[str, int, int]:
         """Contig, start and stop of a region."""
@@ -315,106 +379,128 @@ class WindowStore:
             raise StoreError(f"{self.url}: {what}")
         return contig, start, stop
 
-    def _read_planes(
-        self, arrays: Mapping[str, zarr.Array], shard: Shard, marker: Mapping[str, Any], buffers: PlaneBuffers
+    def _unpack(
+        self, shard: Shard, document: Mapping[str, Any], content: Mapping[str, bytes], buffers: PlaneBuffers
     ) -> ShardPlanes:
-        rows = slice(shard.first_window, shard.last_window)
-        planes = buffers.take(marker["lanes"] // LANES_PER_BLOCK, shard.num_windows, self.grid.positions)
-        for name, blocks in planes.items():
-            for block in range(blocks.shape[0]):
-                lane = block * LANES_PER_BLOCK
-                blocks[block] = arrays[name][rows, lane : lane + LANES_PER_BLOCK]
-        reads, indels = self._read_tables(shard, marker)
+        grid, marker = self.grid, document["attributes"]
+        offset = shard.first_window - shard.index * grid.windows_per_shard
+        layout, chunks = PlaneLayout.of(grid), plane_chunks(shard) if marker["lanes"] else {}
+        planes = buffers.take(marker["lanes"] // LANES_PER_BLOCK, shard.num_windows, grid.positions, clear=False)
+        for name, path in chunks.items():
+            layout.unpack(content[path], planes[name], offset, PLANES[name][1])
+        reference = np.empty((grid.windows_per_shard, grid.positions), np.uint8)
+        unpack_array(content[reference_chunk(shard)], reference)
+        arrays: dict[str, np.ndarray] = {}
+        for name, about in document["consolidated_metadata"]["metadata"].items():
+            arrays[name] = np.empty(about["shape"], about["data_type"])
+        for name, path in table_chunks(shard, arrays).items():
+            unpack_array(content[path], arrays[name])
+        if missing := TABLES.keys() - arrays:
+            raise DamagedChunk(f"its marker lacks {', '.join(sorted(missing))}")
+        first = shard.first_window - marker["first_window"]
+        reads, indels, candidates = tables_of(arrays, marker["lanes"], first, first + shard.num_windows)
         return ShardPlanes(
             shard,
-            self.grid,
-            self._lengths[shard.contig],
-            np.asarray(arrays["reference"][rows]),
+            grid,
+            self.contig_length(shard.contig),
+            reference[offset : offset + shard.num_windows],
             planes["base"],
             planes["base_quality"],
-            reads=reads,
-            indels=indels,
-            candidates=read_candidates(arrays, rows, marker["ragged"]),
-            read_counts=marker["read_counts"],
+            reads,
+            indels,
+            candidates,
+            marker["read_counts"],
         )
 
-    def _read_tables(self, shard: Shard, marker: Mapping[str, Any]) -> tuple[LaneReads, LaneIndels]:
-        """The tables of some windows of a shard."""
-        content = self._files.cat_file(f"{self._root}/{self._tables_path(shard)}")
-        with np.load(io.BytesIO(content)) as held:
-            reads = LaneReads(*(held[f"reads.{name}"] for name in LaneReads.__dataclass_fields__))
-            indels = LaneIndels(*(held[f"indels.{name}"] for name in LaneIndels.__dataclass_fields__))
-        lanes = marker["lanes"]
-        first, last = (window - marker["first_window"] for window in (shard.first_window, shard.last_window))
-        return reads.lanes(first * lanes, last * lanes), indels.lanes(first * lanes, last * lanes)
+    def _shard_document(self, shard: Shard) -> dict[str, Any] | None:
+        return _shard_document(self._objects.get(f"{shard_group(shard)}/zarr.json"))
 
-    def _tables_path(self, shard: Shard) -> str:
-        return f"{group_name(shard.contig)}/{MARKERS}/{shard.index:06d}.npz"
-
-    def _contig(self, contig: str) -> dict[str, zarr.Array]:
-        if contig not in self._arrays:
-            attributes = self._attributes(contig)
-            self._check_layout(contig, int(attributes.get("contig_length", -1)))
-            group = zarr.open_group(self.url, path=group_name(contig), mode="r+", use_consolidated=False)
-            # Blocks without a read are left out by number; looking at every cell for fill costs more than writing.
-            self._arrays[contig] = {
-                name: array.with_config({"write_empty_chunks": True}) for name, array in group.arrays()
-            }
-            self._lengths[contig] = int(attributes["contig_length"])
-        return self._arrays[contig]
-
-    def _attributes(self, contig: str) -> Mapping[str, Any]:
-        document = self._document(group_name(contig))
-        if document is None:
+    def _contig_attributes(self, contig: str) -> Mapping[str, Any]:
+        group = group_name(contig)
+        if group not in _members(self._root()):
+            self._known = None
+        members = _members(self._root())
+        if group not in members:
             raise StoreError(f"{self.url} holds no contig {contig}: fill it with diffbio ingest")
-        return document["attributes"]
+        return members[group]["attributes"]
 
-    def _check_layout(self, contig: str, length: int) -> None:
-        attributes = self._attributes(contig)
+    def _check_contig(self, contig: str, length: int) -> None:
+        if (contig, length) in self._checked:
+            return
+        attributes = self._contig_attributes(contig)
+        wanted = {"contig_length": length, **asdict(self.grid)}
         differing = [
             f"{name} {attributes.get(name)}, not {value}"
-            for name, value in layout_attributes(self.grid, contig, length).items()
+            for name, value in wanted.items()
             if attributes.get(name) != value
         ]
         if differing:
             raise StoreError(f"{self.url}: contig {contig} is laid out with {'; '.join(differing)}")
+        self._checked.add((contig, length))
 
-    def _document(self, group: str) -> dict[str, Any] | None:
-        """A group's own metadata document; None where there is none."""
-        try:
-            return json.loads(self._files.cat_file("/".join(filter(None, (self._root, group, "zarr.json")))))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except ValueError as error:
-            raise StoreError(f"{self.url} is not a window store: its zarr.json cannot be read ({error})") from error
-
-    def _marker_path(self, shard: Shard) -> str:
-        return f"{group_name(shard.contig)}/{MARKERS}/{shard.index:06d}.json"
-
-    @property
-    def _is_local(self) -> bool:
-        return isinstance(self._files, fsspec.implementations.local.LocalFileSystem)
-
-    def _write_file(self, path: str, content: bytes) -> None:
-        path = f"{self._root}/{path}"
-        # An object store shows an object only when it is whole; a file has to be renamed to do so.
-        if self._is_local:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            write_whole(path, content, durable=False)
-        else:
-            self._files.pipe_file(path, content)
+    def _root(self) -> dict[str, Any] | None:
+        """The root's document; None where there is none."""
+        if self._known is None:
+            content = self._objects.get(_ROOT)
+            self._known = None if content is None else _checked_root(self.url, content)
+        return self._known
 
 
-def _pack_tables(planes: ShardPlanes) -> bytes:
-    held = io.BytesIO()
-    tables = {"reads": planes.reads, "indels": planes.indels}
-    arrays = {f"{key}.{name}": values for key, table in tables.items() for name, values in vars(table).items()}
-    np.savez_compressed(held, **arrays)
-    return held.getvalue()
+REMAKE = "A run of diffbio ingest with the same reads and region makes it again."
 
 
-def _checksums(planes: ShardPlanes) -> dict[str, int]:
-    """CRC-32 of the planes, of the reference and of the candidates."""
-    table = planes.candidates
-    arrays = {name: getattr(planes, name) for name in (*PLANES, "reference")} | vars(table)
-    return {name: isal_zlib.crc32(np.ascontiguousarray(array)) for name, array in arrays.items()}
+def _checked_root(url: str, content: bytes) -> dict[str, Any]:
+    try:
+        root = json.loads(content)
+        attributes, members = root["attributes"], root["consolidated_metadata"]["metadata"]
+        oldest = any("format" in member.get("attributes", {}) for member in members.values())
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StoreError(f"{url} is not a window store: its zarr.json cannot be read ({error!r})") from error
+    found = attributes.get("format", 1 if oldest or not members else None)
+    if found is None:
+        raise StoreError(f"{url} is not a window store: its zarr.json tells no format")
+    if found != FORMAT:
+        what = f"{url} is a window store of format {found}, and this version of diffbio reads and writes {FORMAT}"
+        raise StoreError(f"{what}: remove it, or choose another place, and run diffbio ingest on the reads again")
+    return root
+
+
+def _members(root: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {} if root is None else dict(root["consolidated_metadata"]["metadata"])
+
+
+def _shard_document(content: Content | None) -> dict[str, Any] | None:
+    """A shard's document; None where there is none, or only part of one."""
+    try:
+        document = json.loads(content) if isinstance(content, bytes) else None
+        return document if document and document["attributes"]["format"] == FORMAT else None
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _covers(marker: Mapping[str, Any], shard: Shard) -> bool:
+    return marker["first_window"] <= shard.first_window and shard.last_window <= marker["last_window"]
+
+
+def _faults(marker: Mapping[str, Any], found: Mapping[str, Content]) -> list[str]:
+    """Chunks that are not what the marker says, as half sentences."""
+    faults = []
+    for path, (size, checksum) in marker["chunks"].items():
+        content = found[path]
+        if isinstance(content, FileNotFoundError | NotADirectoryError):
+            faults.append(f"chunk {path} is missing")
+        elif isinstance(content, OSError):
+            faults.append(f"chunk {path} cannot be read ({content})")
+        elif len(content) != size or crc32c(content) != checksum:
+            faults.append(f"chunk {path} does not match its checksum")
+    return faults
+
+
+def _size_faults(marker: Mapping[str, Any], sizes: Mapping[str, int]) -> list[str]:
+    faults = []
+    for path, (size, _) in marker["chunks"].items():
+        if path not in sizes:
+            faults.append(f"chunk {path} is missing")
+        elif sizes[path] != size:
+            faults.append(f"chunk {path} has {sizes[path]} bytes, not {size}")
+    return faults

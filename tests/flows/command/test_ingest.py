@@ -6,8 +6,10 @@ import json
 import os
 import signal
 import time
+from hashlib import md5
 
 import numpy as np
+import pysam
 import pytest
 import xarray
 
@@ -38,12 +40,17 @@ def test_the_command_fills_a_store_that_xarray_opens(individual, diffbio, tmp_pa
     assert contig.base.dims == ("window", "lane", "position")
     assert contig.base.sizes["window"] == 8
     assert contig.attrs["sample"] == "simulated"
+    with pysam.FastaFile(str(individual.reference)) as fasta:
+        assert contig.attrs["md5"] == md5(fasta.fetch("chr2").upper().encode()).hexdigest()
+    told = WindowStore(store).attributes
+    assert told["contigs"] == {"chr1": 30_000, "chr2": 30_000, "chr3": 30_000, "chr4": 30_000}
+    assert told["reads"]["path"] == str(individual.reads)
     assert (contig.base.isel(lane=0) != 7).any()
 
 
 def test_a_store_that_is_filled_is_not_filled_again(fields):
     first = ingest_reads(**fields)
-    marker = os.path.join(fields["store"], "chr1", "shards", "000000.json")
+    marker = os.path.join(fields["store"], "chr1", "shards", "000000", "zarr.json")
     written = os.stat(marker).st_mtime_ns
     second = ingest_reads(**fields)
     assert second.work.resumed_shards == 4
@@ -54,7 +61,7 @@ def test_a_store_that_is_filled_is_not_filled_again(fields):
 def test_a_shard_without_its_marker_is_done_again(fields):
     ingest_reads(**fields)
     whole = WindowStore(fields["store"]).read(Shard("chr3", 0, 0, 8))
-    os.unlink(os.path.join(fields["store"], "chr3", "shards", "000000.json"))
+    os.unlink(os.path.join(fields["store"], "chr3", "shards", "000000", "zarr.json"))
     assert ingest_reads(**fields).work.resumed_shards == 3
     again = WindowStore(fields["store"]).read(Shard("chr3", 0, 0, 8))
     np.testing.assert_array_equal(again.base, whole.base)

@@ -1,5 +1,6 @@
 """The window store."""
 
+import json
 import subprocess
 import sys
 import uuid
@@ -14,12 +15,11 @@ import zarr
 
 from diffbio_core.problems import InputError
 from diffbio_core.reads.records import SET_ASIDE
-from diffbio_core.windows.encoding import PLANES
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_core.windows.planes import PlaneBuffers
 from diffbio_io.alignments.reader import AlignmentReader
 from diffbio_io.store.store import StoreError, WindowStore
-from tests.alignments import Sam, pack, write_bam
+from tests.alignments import Sam, assert_same_planes, pack, write_bam
 from tests.random_reads import random_reads, random_reference
 
 GRID = WindowGrid(512, 256, 4)
@@ -42,15 +42,15 @@ def shards(tmp_path_factory):
 @pytest.fixture
 def filled(tmp_path, shards):
     store = WindowStore(tmp_path / "windows.zarr", GRID)
-    store.create_contigs({"c1": LENGTH}, {"sample": "NA1"})
+    store.create_contigs({"c1": LENGTH}, {"sample": "NA1"}, {"c1": {"md5": "abc"}})
     for planes in shards:
         store.write(planes, reads="reads.bam")
     return store
 
 
 def assert_same(one, other):
-    for name in (*PLANES, "reference"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert_same_planes(one, other)
+    np.testing.assert_array_equal(one.reference, other.reference)
     for name, values in vars(one.candidates).items():
         np.testing.assert_array_equal(values, getattr(other.candidates, name))
         assert values.dtype == getattr(other.candidates, name).dtype
@@ -58,8 +58,9 @@ def assert_same(one, other):
     assert one.read_counts == other.read_counts
 
 
-def chunk(store, array, *place):
-    return Path(store.url, "c1", array, "c", *map(str, place))
+def chunks(store, shard):
+    """Path of every chunk of a shard, by the name of its array."""
+    return {path.split("/c/")[0].split("/")[-1]: Path(store.url, path) for path in store.marker(shard)["chunks"]}
 
 
 def test_what_is_read_is_what_was_written(filled, shards):
@@ -73,6 +74,10 @@ def test_what_is_read_is_what_was_written(filled, shards):
 def test_some_windows_of_a_shard_can_be_read(filled, shards):
     part = filled.read(Shard("c1", 1, 5, 7))
     np.testing.assert_array_equal(part.base, shards[1].base[:, 1:3])
+    np.testing.assert_array_equal(part.reference, shards[1].reference[1:3])
+    lanes = slice(part.num_lanes, 3 * part.num_lanes)
+    assert_same_planes(part, replace(part, reads=shards[1].reads.lanes(lanes.start, lanes.stop)))
+    assert_same_planes(part, replace(part, indels=shards[1].indels.lanes(lanes.start, lanes.stop)))
     whole = shards[1].candidates
     inside = (whole.window >= 1) & (whole.window < 3)
     np.testing.assert_array_equal(part.candidates.window, whole.window[inside] - 1)
@@ -92,12 +97,10 @@ def test_a_shard_of_some_windows_is_written_and_read(tmp_path, filled):
     assert store.shards("c1") == [part.shard]
 
 
-def test_lanes_that_no_read_needs_have_no_file(filled, shards):
-    assert shards[0].num_lanes < 256
-    for planes in shards:
-        index = planes.shard.index
-        blocks = sorted(int(path.name) for path in chunk(filled, "base", index).glob("*"))
-        assert blocks == list(range(planes.num_lanes // 32))
+def test_lanes_and_shards_without_reads_take_no_room(filled, shards):
+    inner = [np.frombuffer(chunks(filled, shards[n].shard)["base"].read_bytes()[-132:-4], "<u8")[::2] for n in (0, 1)]
+    assert [np.count_nonzero(offsets != 2**64 - 1) for offsets in inner] == [1, 2]
+    assert list(chunks(filled, shards[2].shard)) == ["reference"]
 
 
 def test_xarray_opens_a_contig_without_a_warning(filled, shards):
@@ -106,65 +109,103 @@ def test_xarray_opens_a_contig_without_a_warning(filled, shards):
         contig = xarray.open_zarr(filled.url, group="c1")
         unconsolidated = xarray.open_zarr(filled.url, group="c1", consolidated=False)
     assert contig.base.dims == ("window", "lane", "position")
-    assert contig.sizes["lane"] == 256
+    assert dict(contig.sizes) == {"window": 10, "lane": 256, "position": 1024}
     assert contig.start.values.tolist() == [512 * window for window in range(10)]
-    assert {name: contig.attrs[name] for name in ("contig", "contig_length", "reference_length", "halo", "sample")} == {
+    assert {name: contig.attrs[name] for name in ("contig", "contig_length", "reference_length", "halo", "md5")} == {
         "contig": "c1",
         "contig_length": LENGTH,
         "reference_length": 512,
         "halo": 256,
-        "sample": "NA1",
+        "md5": "abc",
     }
     assert "deleted 5" in contig.base.attrs["long_name"]
     wanted = shards[1].plane("base")
     np.testing.assert_array_equal(contig.base[4:8, : wanted.shape[1]].values, wanted)
+    np.testing.assert_array_equal(
+        contig.isel(window=slice(5, 7)).load().base_quality[:, :64], shards[1].plane("base_quality")[1:3]
+    )
+    assert (contig.base[:, 64:] == 7).all()
     np.testing.assert_array_equal(unconsolidated.reference[8:10].values, shards[2].reference)
-    assert contig.candidates.values.sum() == sum(len(planes.candidates) for planes in shards)
+
+
+def test_xarray_shows_the_tables_of_a_shard_with_their_true_lengths(filled, shards):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        whole = xarray.open_zarr(Path(filled.url, "c1", "shards", "000001"))
+        by_name = xarray.open_zarr(filled.url, group="c1/shards/000001", consolidated=False)
+        bare = zarr.open_array(Path(filled.url, "c1", "shards", "000001", "reads"), mode="r")
+    table, reads = shards[1].candidates, shards[1].reads
+    for found in (whole, by_name):
+        assert found.sizes["candidate"] == len(table)
+        assert found.sizes["support"] == table.support_lane.size
+        assert found.reads.shape == (4, reads.column.size)
+    assert whole.reads.attrs["fields"] == ["window", "lane", "column", "mapping_quality"]
+    np.testing.assert_array_equal(whole.reads[2], reads.column)
+    np.testing.assert_array_equal(bare[3], reads.mapping_quality)
+    np.testing.assert_array_equal(whole.candidates[whole.candidates.attrs["fields"].index("length")], table.length)
+
+
+def test_the_tree_of_a_store_shows_contigs_and_what_they_were_made_of(filled):
+    tree = xarray.open_datatree(filled.url, engine="zarr")
+    assert list(tree.children) == ["c1"]
+    assert tree["c1"].base.shape == (10, 256, 1024)
+    assert (tree.attrs["format"], tree.attrs["sample"]) == (2, "NA1")
 
 
 def test_a_shard_without_its_marker_is_not_done(filled, shards):
-    Path(filled.url, "c1", "shards", "000001.json").unlink()
+    Path(filled.url, "c1", "shards", "000001", "zarr.json").unlink()
     assert filled.shards("c1") == [shards[0].shard, shards[2].shard]
     with pytest.raises(StoreError, match=r"does not hold shard c1\.000001: fill it with diffbio ingest"):
         filled.read(shards[1].shard)
 
 
 def test_a_marker_that_was_cut_off_is_none(filled, shards):
-    path = Path(filled.url, "c1", "shards", "000001.json")
+    path = Path(filled.url, "c1", "shards", "000001", "zarr.json")
     path.write_bytes(path.read_bytes()[:30])
     assert filled.marker(shards[1].shard) is None
 
 
-@pytest.mark.parametrize(
-    "array", ["base", "base_quality", "reference", "candidate_column", "support_lane", "inserted_base"]
-)
+@pytest.mark.parametrize("array", ["base", "base_quality", "reference", "candidates", "support_lane", "inserted_base"])
 @pytest.mark.parametrize("damage", ["change", "cut", "remove"])
-def test_a_damaged_chunk_is_told_with_its_shard(filled, shards, array, damage):
-    path = next(path for path in sorted(chunk(filled, array, 1).rglob("*")) if path.is_file())
+def test_a_damaged_chunk_is_told_by_its_name(filled, shards, array, damage):
+    path = chunks(filled, shards[1].shard)[array]
     data = bytearray(path.read_bytes())
     if damage == "remove":
         path.unlink()
     else:
         data[len(data) // 2] ^= 0xFF
         path.write_bytes(data if damage == "change" else data[: len(data) // 2])
-    with pytest.raises(StoreError, match=r"shard c1\.000001 is damaged"):
+    what = "is missing" if damage == "remove" else "does not match its checksum"
+    with pytest.raises(StoreError, match=rf"shard c1\.000001 is damaged: chunk c1/.*{array}/c/[0-9/]+ {what}.*again"):
         filled.read(shards[1].shard)
+    assert list(filled.faults(planes.shard for planes in shards)) == [shards[1].shard]
+
+
+def test_all_faults_of_a_store_are_told_at_once(filled, shards):
+    chunks(filled, shards[0].shard)["base"].unlink()
+    chunks(filled, shards[1].shard)["reads"].write_bytes(b"")
+    filled.free(shards[2].shard)
+    assert filled.faults(planes.shard for planes in shards) == {
+        shards[0].shard: ["chunk c1/base/c/0/0/0 is missing"],
+        shards[1].shard: ["chunk c1/shards/000001/reads/c/0/0 does not match its checksum"],
+        shards[2].shard: ["is not in the store"],
+    }
 
 
 def test_a_shard_that_is_written_anew_leaves_nothing_of_the_old(filled, shards):
-    old, shallow = shards[1], shards[0]
-    moved = replace(shallow, shard=old.shard)
-    assert old.num_lanes > 32
+    old, empty = shards[0], shards[2]
+    moved = replace(empty, shard=Shard("c1", 0, 0, 2))
     filled.write(moved)
-    assert_same(filled.read(old.shard), moved)
-    assert not chunk(filled, "base", 1, 1).exists()
+    assert_same(filled.read(moved.shard), moved)
+    assert not list(Path(filled.url).glob("c1/*/c/0/0/0"))
+    assert filled.marker(old.shard) is None
 
 
 def test_a_freed_shard_leaves_no_file_and_its_neighbours_whole(filled, shards):
     filled.free(shards[1].shard)
     filled.free(shards[1].shard)
     assert filled.shards("c1") == [shards[0].shard, shards[2].shard]
-    assert list(Path(filled.url).glob("c1/*/c/1")) == []
+    assert list(Path(filled.url).rglob("c/1/*")) == list(Path(filled.url).rglob("000001*")) == []
     assert_same(filled.read(shards[0].shard), shards[0])
     filled.write(shards[1])
     assert_same(filled.read(shards[1].shard), shards[1])
@@ -269,6 +310,15 @@ def test_a_folder_that_is_no_store_is_refused(tmp_path, content):
         (tmp_path / "zarr.json").write_bytes(content)
     with pytest.raises(StoreError, match="is not a window store"):
         _ = WindowStore(tmp_path).contigs
+
+
+def test_a_store_of_format_1_is_refused_with_what_to_do(tmp_path):
+    members = {"c1": {"node_type": "group", "attributes": {"format": 1, "contig": "c1"}}}
+    root = {"zarr_format": 3, "node_type": "group", "attributes": {}, "consolidated_metadata": {"metadata": members}}
+    (tmp_path / "zarr.json").write_text(json.dumps(root))
+    for use in (lambda store: store.contigs, lambda store: store.check_layout(), lambda store: store.reads("c1")):
+        with pytest.raises(StoreError, match=r"format 1, .* reads and writes 2: remove it, .* run diffbio ingest"):
+            use(WindowStore(tmp_path, GRID))
 
 
 def test_a_contig_that_is_not_there_is_told(filled):
