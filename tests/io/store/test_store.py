@@ -138,8 +138,8 @@ def test_xarray_shows_the_tables_of_a_shard_with_their_true_lengths(filled, shar
     for found in (whole, by_name):
         assert found.sizes["candidate"] == len(table)
         assert found.sizes["support"] == table.support_lane.size
-        assert found.reads.shape == (4, reads.column.size)
-    assert whole.reads.attrs["fields"] == ["window", "lane", "column", "mapping_quality"]
+        assert found.reads.shape == (5, reads.column.size)
+    assert whole.reads.attrs["fields"] == ["window", "lane", "column", "mapping_quality", "rank"]
     np.testing.assert_array_equal(whole.reads[2], reads.column)
     np.testing.assert_array_equal(bare[3], reads.mapping_quality)
     np.testing.assert_array_equal(whole.candidates[whole.candidates.attrs["fields"].index("length")], table.length)
