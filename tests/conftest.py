@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-# Before any test imports JAX: tests and the commands that they start share compiled programs, and leave the user's alone.
+# Before any test imports JAX: tests and the commands that they start share compiled programs, apart from the user's.
 for _name, _value in {
     "JAX_COMPILATION_CACHE_DIR": str(Path(__file__).parents[1] / ".pytest_cache" / "jax"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
