@@ -6,11 +6,12 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-Kind = Literal["in-process", "local", "address"]
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Kind = Literal["in-process", "local", "local-gpu", "slurm", "kubernetes", "address"]
 
 _ADDRESS = re.compile(r"((tcp|tls|ucx|wss?)://)?[^/]+:\d+")
 
@@ -19,69 +20,143 @@ class ClusterConfigError(ValueError):
     """A cluster description that cannot be used; the message says which key and what would be right."""
 
 
-@dataclass(frozen=True)
-class ClusterConfig:
+def _address(text: str) -> str:
+    if not _ADDRESS.fullmatch(text):
+        raise ValueError(f"must look like tcp://host:8786, got {text!r}")
+    return text
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class TlsFiles(_Section):
+    """PEM files for a scheduler that is reached by TLS, as ``distributed.security.Security`` takes them.
+
+    Attributes:
+        ca_file: Certificate of the authority that signed the scheduler's.
+        cert: Own certificate.
+        key: Its key; that of ``cert`` if not given.
+    """
+
+    ca_file: str
+    cert: str
+    key: str | None = None
+
+
+class SlurmJobs(_Section):
+    """What a worker's SLURM job asks for.
+
+    Attributes:
+        partition: Partition; the default one if not given.
+        account: Account; the default one if not given.
+        walltime: Longest run of a job, as ``sbatch --time`` takes it.
+        cores: Cores of a job, each a worker process.
+        gpus: GPUs of a job, each a worker process beside those of the cores.
+        options: Further ``#SBATCH`` options, such as ``--constraint=a100``.
+        prologue: Shell lines before the worker starts, such as ``module load cuda``.
+        python: Interpreter on the nodes; this one if not given.
+        interface: Network interface of workers and scheduler, such as ``ib0``.
+    """
+
+    partition: str | None = None
+    account: str | None = None
+    walltime: str = "24:00:00"
+    cores: int = Field(default=1, ge=1)
+    gpus: int = Field(default=0, ge=0)
+    options: list[str] = []
+    prologue: list[str] = []
+    python: str | None = None
+    interface: str | None = None
+
+
+class KubernetesPods(_Section):
+    """What a worker's pod looks like; the cluster must have dask-kubernetes' operator.
+
+    Attributes:
+        name: Of the DaskCluster resource.
+        image: Container image with diffbio installed.
+        namespace: Where the pods run.
+        gpus: GPUs of a pod of the GPU workers; none are made if 0.
+        gpu_workers: Pods with GPUs.
+        volumes: Persistent volume claims by the path that they are mounted at: all see the same files.
+        service_account: Of the pods; the namespace's own if not given.
+    """
+
+    name: str = Field(default="diffbio", pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    image: str
+    namespace: str = "default"
+    gpus: Literal[0, 1] = 0
+    gpu_workers: int = Field(default=1, ge=1)
+    volumes: dict[str, str] = {}
+    service_account: str | None = None
+
+
+class ClusterConfig(_Section):
     """Where shards are processed.
 
     Attributes:
-        kind: ``in-process`` (this process, for tests and debugging), ``local`` (a process per core of this machine) or
-            ``address`` (the workers of a Dask scheduler that is already running).
-        workers: Worker processes of a local cluster; None takes every core that this process may use.
+        kind: ``in-process`` (this process, for tests and debugging), ``local`` (a process per core of this machine),
+            ``local-gpu`` (a process per GPU of this machine, and CPU workers beside them), ``slurm`` and
+            ``kubernetes`` (jobs and pods), or ``address`` (the workers of a Dask scheduler that is already running).
+        workers: CPU worker processes, or jobs or pods of them; None takes every core that this process may use, and
+            one job or pod.
         memory_mb: Memory that one worker is expected to stay under (MB).
+        gpus: Ids of the GPUs to use with kind ``local-gpu``; None takes all that this process may use.
+        threads_per_gpu: Threads of a GPU worker, which read ahead so that the device does not wait.
         address: Of the running scheduler, such as ``tcp://10.0.0.1:8786``; only with kind ``address``.
+        tls: Files for a scheduler that is reached by TLS; only with kind ``address``.
+        slurm: Jobs; only with kind ``slurm``.
+        kubernetes: Pods; only with kind ``kubernetes``, which needs it.
         worker_timeout: Seconds without any live worker after which a run gives up.
         allowed_failures: How many workers may die over one task before the task is given up.
         scratch: Folder for the workers' own files; None takes the system's temporary folder.
         environment: Variables set in each worker before it imports JAX, over the defaults.
 
     Raises:
-        ClusterConfigError: A value is out of range, or kind and address do not belong together.
+        ClusterConfigError: A value is out of range, or does not belong to the kind; names every fault.
     """
 
     kind: Kind = "local"
-    workers: int | None = None
-    memory_mb: int = 1500
-    address: str | None = None
-    worker_timeout: float = 60.0
-    allowed_failures: int = 2
+    workers: int | None = Field(default=None, ge=1)
+    memory_mb: int = Field(default=1500, ge=1)
+    gpus: list[str] | None = Field(default=None, min_length=1)
+    threads_per_gpu: int = Field(default=4, ge=1)
+    address: Annotated[str, AfterValidator(_address)] | None = None
+    tls: TlsFiles | None = None
+    slurm: SlurmJobs | None = None
+    kubernetes: KubernetesPods | None = None
+    worker_timeout: float = Field(default=60.0, gt=0)
+    allowed_failures: int = Field(default=2, ge=0)
     scratch: str | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = {}
 
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise ClusterConfigError(f"kind must be one of {', '.join(get_args(Kind))}, got {self.kind!r}")
-        for name in ("workers", "memory_mb", "allowed_failures"):
-            value = getattr(self, name)
-            if (not isinstance(value, int) or isinstance(value, bool)) and (name, value) != ("workers", None):
-                raise ClusterConfigError(f"{name} must be a whole number, got {value!r}")
-        if self.workers is not None and self.workers < 1:
-            raise ClusterConfigError(f"workers must be at least 1, got {self.workers}")
-        if self.memory_mb < 1:
-            raise ClusterConfigError(f"memory_mb must be positive, got {self.memory_mb}")
-        if self.allowed_failures < 0:
-            raise ClusterConfigError(f"allowed_failures must not be negative, got {self.allowed_failures}")
-        if not isinstance(self.worker_timeout, int | float) or not self.worker_timeout > 0:
-            raise ClusterConfigError(
-                f"worker_timeout must be a positive number of seconds, got {self.worker_timeout!r}"
-            )
-        for name in ("address", "scratch"):
-            value = getattr(self, name)
-            if not isinstance(value, str | None):
-                raise ClusterConfigError(f"{name} must be text, got {value!r}")
-        if not isinstance(self.environment, Mapping) or not all(isinstance(v, str) for v in self.environment.values()):
-            raise ClusterConfigError(f"environment must be a table of texts, got {self.environment!r}")
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise ClusterConfigError("; ".join(_told(entry) for entry in error.errors())) from None
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
         if (self.kind == "address") != (self.address is not None):
-            raise ClusterConfigError("an address belongs to kind 'address', and that kind needs one")
-        if self.address is not None and not _ADDRESS.fullmatch(self.address):
-            raise ClusterConfigError(f"address must look like tcp://host:8786, got {self.address!r}")
+            raise ValueError("an address belongs to kind 'address', and that kind needs one")
+        if self.kind == "kubernetes" and self.kubernetes is None:
+            raise ValueError("kind 'kubernetes' needs a section [kubernetes] with the image of its pods")
+        for name, kind in {"tls": "address", "slurm": "slurm", "kubernetes": "kubernetes", "gpus": "local-gpu"}.items():
+            if getattr(self, name) is not None and self.kind != kind:
+                raise ValueError(f"{name} belongs to kind {kind!r}, not {self.kind!r}")
+        if self.gpus is not None and len(set(self.gpus)) < len(self.gpus):
+            raise ValueError(f"gpus must differ from one another, got {', '.join(self.gpus)}")
+        return self
 
     @property
     def local_workers(self) -> int:
-        """Worker processes on this machine; 1 in process, 0 where the workers are another machine's."""
-        if self.kind == "address":
-            return 0
+        """CPU worker processes on this machine; 1 in process, 0 where the workers are another machine's."""
         if self.kind == "in-process":
             return 1
+        if self.kind not in ("local", "local-gpu"):
+            return 0
         return self.workers or len(os.sched_getaffinity(0))
 
     @classmethod
@@ -92,23 +167,58 @@ class ClusterConfig:
             ClusterConfigError: The file is missing, not TOML, or has an unknown key or a value of another type.
         """
         try:
-            entries: dict[str, Any] = tomllib.loads(Path(path).read_text())
+            entries: dict[str, Any] = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise ClusterConfigError(f"{path}: cannot be read as TOML: {why}") from error
-        known = {entry.name for entry in fields(cls)}
-        unknown = sorted(entries.keys() - known)
-        if unknown:
-            raise ClusterConfigError(f"{path}: unknown key {unknown[0]!r}; known keys are {', '.join(sorted(known))}")
         try:
             return cls(**entries)
-        except (TypeError, ValueError) as error:
+        except ClusterConfigError as error:
             raise ClusterConfigError(f"{path}: {error}") from error
 
     def with_workers(self, workers: int) -> ClusterConfig:
         """The same cluster with another number of workers."""
-        return replace(self, workers=workers)
+        return self._but(workers=workers)
 
     def with_scratch(self, folder: str | os.PathLike[str]) -> ClusterConfig:
         """The same cluster with its workers' files in ``folder``, unless another one was chosen."""
-        return self if self.scratch else replace(self, scratch=str(folder))
+        return self if self.scratch else self._but(scratch=str(folder))
+
+    def _but(self, **fields: Any) -> ClusterConfig:
+        return ClusterConfig(**{name: getattr(self, name) for name in self.model_fields_set} | fields)
+
+
+_KNOWN: Mapping[str, type[BaseModel]] = {"tls": TlsFiles, "slurm": SlurmJobs, "kubernetes": KubernetesPods}
+
+
+def _told(entry: Any) -> str:
+    """One fault in our words: which key, what is wrong, what would be right."""
+    path = [str(part) for part in entry["loc"]]
+    name, value, kind = ".".join(path), entry["input"], entry["type"]
+    limits = entry.get("ctx", {})
+    if kind == "extra_forbidden":
+        section = _KNOWN[path[0]] if len(path) > 1 else ClusterConfig
+        return f"unknown key {name!r}; known keys are {', '.join(sorted(section.model_fields))}"
+    if kind == "value_error":
+        text = str(limits["error"])
+        return f"{name} {text}" if name else text
+    if kind == "missing":
+        return f"{name} is missing"
+    if kind == "literal_error":
+        choices = ", ".join(get_args(Kind)) if name == "kind" else limits["expected"]
+        return f"{name} must be one of {choices}, got {value!r}"
+    if kind in ("greater_than_equal", "greater_than"):
+        bound = "at least" if kind == "greater_than_equal" else "more than"
+        return f"{name} must be {bound} {next(iter(limits.values())):g}, got {value!r}"
+    what = {
+        "int_type": "a whole number",
+        "int_from_float": "a whole number",
+        "float_type": "a number",
+        "string_type": "text",
+        "dict_type": "a table",
+        "list_type": "a list",
+        "model_type": "a table",
+        "model_attributes_type": "a table",
+        "too_short": "a list that is not empty",
+    }.get(kind)
+    return f"{name} must be {what}, got {value!r}" if what else f"{name}: {entry['msg']}, got {value!r}"

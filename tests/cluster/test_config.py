@@ -7,18 +7,29 @@ import os
 import pytest
 
 from diffbio_cluster import ClusterConfig, ClusterConfigError
+from diffbio_cluster.config import SlurmJobs
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"kind": "cloud"}, "kind must be one of in-process, local, address, got 'cloud'"),
+        ({"kind": "ec2"}, "kind must be one of in-process, local, local-gpu, slurm, kubernetes, address, got 'ec2'"),
         ({"workers": 0}, "workers must be at least 1, got 0"),
-        ({"memory_mb": 0}, "memory_mb must be positive, got 0"),
-        ({"allowed_failures": -1}, "allowed_failures must not be negative, got -1"),
+        ({"memory_mb": 0}, "memory_mb must be at least 1, got 0"),
+        ({"allowed_failures": -1}, "allowed_failures must be at least 0, got -1"),
         ({"kind": "address"}, "an address belongs to kind 'address', and that kind needs one"),
         ({"kind": "address", "address": "h"}, "address must look like tcp://host:8786, got 'h'"),
         ({"address": "tcp://h:1"}, "an address belongs to kind 'address', and that kind needs one"),
+        ({"worker_timeout": 0}, "worker_timeout must be more than 0, got 0"),
+        ({"environment": {"A": 1}}, "environment.A must be text, got 1"),
+        ({"gpus": ["0"]}, "gpus belongs to kind 'local-gpu', not 'local'"),
+        ({"kind": "local-gpu", "gpus": []}, "gpus must be a list that is not empty, got []"),
+        ({"kind": "local-gpu", "gpus": ["1", "1"]}, "gpus must differ from one another, got 1, 1"),
+        ({"kind": "kubernetes"}, "kind 'kubernetes' needs a section [kubernetes] with the image of its pods"),
+        ({"kind": "kubernetes", "kubernetes": {}}, "kubernetes.image is missing"),
+        ({"slurm": {}}, "slurm belongs to kind 'slurm', not 'local'"),
+        ({"kind": "slurm", "slurm": {"cores": 0}}, "slurm.cores must be at least 1, got 0"),
+        ({"tls": {"ca_file": "ca.pem", "cert": "me.pem"}}, "tls belongs to kind 'address', not 'local'"),
     ],
 )
 def test_a_wrong_value_is_told_by_name(fields, message):
@@ -40,6 +51,8 @@ def test_local_workers_fill_the_cores_that_this_process_may_use():
         ("wrokers = 2", "unknown key 'wrokers'"),
         ("workers = -2", "workers must be at least 1"),
         ("workers = '2'", "workers must be a whole number, got '2'"),
+        ("kind = 'slurm'\n[slurm]\npartitoin = 'long'", "unknown key 'slurm.partitoin'; known keys are account, "),
+        ("slurm = 2", "slurm must be a table, got 2"),
     ],
 )
 def test_a_faulty_file_is_told_with_its_name(tmp_path, text, message):
@@ -48,6 +61,18 @@ def test_a_faulty_file_is_told_with_its_name(tmp_path, text, message):
     with pytest.raises(ClusterConfigError, match=message) as caught:
         ClusterConfig.from_file(file)
     assert str(caught.value).startswith(str(file))
+
+
+def test_every_fault_is_told_at_once():
+    with pytest.raises(ClusterConfigError) as caught:
+        ClusterConfig(workers=0, memory_mb="much")
+    assert str(caught.value) == "workers must be at least 1, got 0; memory_mb must be a whole number, got 'much'"
+
+
+def test_another_number_of_workers_leaves_all_else():
+    config = ClusterConfig(kind="slurm", slurm=SlurmJobs(partition="long"), memory_mb=900)
+    changed = config.with_workers(3).with_scratch("here").with_scratch("there")
+    assert (changed.workers, changed.slurm, changed.memory_mb, changed.scratch) == (3, config.slurm, 900, "here")
 
 
 def test_a_missing_file_is_told_with_its_name(tmp_path):
