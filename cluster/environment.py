@@ -30,6 +30,29 @@ def worker_environment(inherited: Mapping[str, str] = os.environ) -> dict[str, s
     return environment | compile_cache_environment(inherited)
 
 
+def gpu_worker_environment(gpu: str | None, threads: int, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Variables for a worker that owns one GPU.
+
+    Args:
+        gpu: The one device that it may see; None where a queue or a container sees to that.
+        threads: Threads of the worker, which read and decode while the device works.
+        inherited: Environment of the process that starts it.
+    """
+    flags = inherited.get("XLA_FLAGS", "")
+    # Sums in any order, and kernels picked by how fast each happened to be, would show in the records.
+    for flag in ("--xla_gpu_deterministic_ops=true", "--xla_gpu_autotune_level=0"):
+        if flag.split("=")[0] not in flags:
+            flags = f"{flags} {flag}".strip()
+    environment = worker_environment(inherited) | {
+        "XLA_FLAGS": flags,
+        "NPROC": str(threads),
+        "JAX_PLATFORMS": inherited.get("JAX_PLATFORMS", "cuda"),
+        # The call stage needs little of a device's memory, and others may need some of it.
+        "XLA_PYTHON_CLIENT_PREALLOCATE": inherited.get("XLA_PYTHON_CLIENT_PREALLOCATE", "false"),
+    }
+    return environment if gpu is None else environment | {"CUDA_VISIBLE_DEVICES": gpu}
+
+
 def compile_cache_environment(inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Variables that make JAX keep every compiled program in the user's cache folder; none where there can be none."""
     folder = inherited.get("JAX_COMPILATION_CACHE_DIR") or cache_folder("jax", inherited)
