@@ -31,7 +31,7 @@ def open_local_gpu_cluster(config: ClusterConfig) -> SpecCluster:
             "cls": Scheduler,
             "options": {"dashboard": False, "dashboard_address": "127.0.0.1:0", "host": "127.0.0.1", "port": 0},
         },
-        silence_logs=logging.CRITICAL,
+        silence_logs=logging.CRITICAL,  # type: ignore[arg-type]
     )
 
 

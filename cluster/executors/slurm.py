@@ -10,7 +10,7 @@ from diffbio_cluster.environment import gpu_worker_environment, worker_environme
 from diffbio_cluster.executors.local_gpu import GPU
 
 if TYPE_CHECKING:
-    from dask_jobqueue import SLURMCluster
+    from dask_jobqueue.slurm import SLURMCluster
 
 
 def open_slurm_cluster(config: ClusterConfig) -> SLURMCluster:
@@ -20,7 +20,7 @@ def open_slurm_cluster(config: ClusterConfig) -> SLURMCluster:
         ClusterConfigError: dask-jobqueue is not installed.
     """
     try:
-        from dask_jobqueue import SLURMCluster
+        from dask_jobqueue.slurm import SLURMCluster
     except ImportError as error:
         raise ClusterConfigError("kind 'slurm' needs dask-jobqueue: pip install 'diffbio-core[slurm]'") from error
     cluster = SLURMCluster(**job_options(config))

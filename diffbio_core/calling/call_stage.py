@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+
 import jax
 import numpy as np
 from flax import nnx
 from jaxtyping import Float
 
+from diffbio_core.calling.device_batches import DeviceBatches
 from diffbio_core.calling.genotyping import AlleleEvidence
 from diffbio_core.candidates.views import (
     DELETION_AFTER,
@@ -31,14 +34,27 @@ So small that XLA's matrix products on a CPU give every row of a batch the same 
 """
 
 
+DEVICE_BATCH_SIZE = 1024
+"""Candidates that go through the pipeline at once on a GPU, of as many shards as its worker has threads."""
+
+
 class CallStage:
-    """Runs a pipeline over the candidates of shards, compiled once per row bucket.
+    """Runs a pipeline over the candidates of shards, compiled once per row bucket; threads may share it.
 
     Args:
         pipeline: A trained pipeline.
+        join_threads: Whether the candidates of shards that several threads work on go through the pipeline together:
+            as they should where it runs on another device than the threads do, which is found out if not given.
+        batch_size: Candidates that go through it at once; that of the device if not given.
     """
 
-    def __init__(self, pipeline: AlleleCallingPipeline) -> None:
+    def __init__(
+        self, pipeline: AlleleCallingPipeline, *, join_threads: bool | None = None, batch_size: int | None = None
+    ) -> None:
+        on_cpu = jax.default_backend() == "cpu"
+        self._batch_size = batch_size or (BATCH_SIZE if on_cpu else DEVICE_BATCH_SIZE)
+        join_threads = not on_cpu if join_threads is None else join_threads
+        self._joined = DeviceBatches(self.classify, self._batch_size) if join_threads else None
         graph, self._parameters = nnx.split(pipeline)
         self._limits = pipeline.config.limits
 
@@ -53,7 +69,8 @@ class CallStage:
     def classify(self, views: dict[str, np.ndarray]) -> Float[jax.Array, "candidates 3"]:
         """Logarithms of the probabilities of 0, 1 and 2 copies, of a batch of views (``CandidateViews.arrays``).
 
-        With ``BATCH_SIZE`` views of one number of rows, what a view gets depends on neither its place nor the others.
+        With as many views as a batch holds, all of one number of rows, what a view gets depends on neither its place
+        nor the others.
         """
         return self._call(self._parameters, views)
 
@@ -64,16 +81,18 @@ class CallStage:
         logs = np.zeros((number, 3))
         supports, matches = np.zeros(number, np.int32), np.zeros(number, np.int32)
         bucket = np.searchsorted(ROW_BUCKETS, depth.shown)
-        pending: list[tuple[np.ndarray, jax.Array]] = []
+        pending: list[tuple[np.ndarray, jax.Array | Future[np.ndarray]]] = []
         for index, rows in enumerate(ROW_BUCKETS):
             chosen = np.flatnonzero(bucket == index).astype(np.int32)
-            for start in range(0, chosen.size, BATCH_SIZE):
-                which = chosen[start : start + BATCH_SIZE]
-                views = cut_views(planes, which, rows, BATCH_SIZE, depth=depth, limits=self._limits)
+            for start in range(0, chosen.size, self._batch_size):
+                which = chosen[start : start + self._batch_size]
+                length = None if self._joined else self._batch_size
+                views = cut_views(planes, which, rows, length, depth=depth, limits=self._limits)
                 supports[which], matches[which] = (counts[: which.size] for counts in _count_reads(views))
-                pending.append((which, self.classify(views.arrays())))
+                pending.append((which, self._joined.submit(views) if self._joined else self.classify(views.arrays())))
         for which, result in pending:
-            logs[which] = np.asarray(result, np.float64)[: which.size]
+            found = result.result() if isinstance(result, Future) else np.asarray(result, np.float64)
+            logs[which] = found[: which.size]
         return AlleleEvidence(logs, supports, matches, depth.shown, depth.covering + planes.candidates.thinned)
 
 

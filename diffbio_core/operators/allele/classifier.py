@@ -20,6 +20,9 @@ from diffbio_core.typing import Metadata, PyTree
 NUM_COPIES = 3
 """Classes: 0, 1 or 2 copies."""
 
+# A GPU would round what it multiplies to 10 bits, which moves logits by more than a rounding step.
+_PRECISION = jax.lax.Precision.HIGHEST
+
 
 @dataclass(frozen=True)
 class AlleleClassifierConfig(OperatorConfig):
@@ -61,12 +64,14 @@ class AlleleNetwork(nnx.Module):
     def __init__(self, config: AlleleClassifierConfig, *, rngs: nnx.Rngs) -> None:
         sizes = (PILEUP_CHANNELS, *[config.channels] * len(config.kernels))
         self.convolutions = nnx.List(
-            nnx.Conv(inputs, outputs, (kernel,), rngs=rngs)
+            nnx.Conv(inputs, outputs, (kernel,), precision=_PRECISION, rngs=rngs)
             for inputs, outputs, kernel in zip(sizes[:-1], sizes[1:], config.kernels, strict=True)
         )
-        self.mix = nnx.Linear(2 * config.channels + PILEUP_CHANNELS + SUMMARY_CHANNELS, config.hidden, rngs=rngs)
-        self.hidden = nnx.Linear(config.hidden, config.hidden, rngs=rngs)
-        self.head = nnx.Linear(config.hidden, NUM_COPIES, rngs=rngs)
+        self.mix = nnx.Linear(
+            2 * config.channels + PILEUP_CHANNELS + SUMMARY_CHANNELS, config.hidden, precision=_PRECISION, rngs=rngs
+        )
+        self.hidden = nnx.Linear(config.hidden, config.hidden, precision=_PRECISION, rngs=rngs)
+        self.head = nnx.Linear(config.hidden, NUM_COPIES, precision=_PRECISION, rngs=rngs)
 
     def __call__(self, pileup: Float[Array, "width channels"], summary: Float[Array, " features"]) -> Float[Array, "3"]:
         """Logits of 0, 1 and 2 copies."""

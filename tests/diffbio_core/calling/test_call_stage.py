@@ -1,5 +1,7 @@
 """The call stage against each candidate looked at alone."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import jax
 import numpy as np
 import pytest
@@ -120,6 +122,14 @@ def test_batches_of_any_size_give_the_same_evidence(monkeypatch, pipeline, plane
 
     for name, values in vars(evidence).items():
         np.testing.assert_array_equal(getattr(other, name), values)
+
+
+def test_shards_of_several_threads_that_share_batches_get_what_each_gets_alone(pipeline, planes, evidence):
+    stage = CallStage(pipeline, join_threads=True)
+    with ThreadPoolExecutor(4) as threads:
+        for found in threads.map(stage, [planes] * 8):
+            np.testing.assert_array_equal(found.log_probabilities, evidence.log_probabilities)
+            np.testing.assert_array_equal(found.supports, evidence.supports)
 
 
 def test_reads_of_changed_bases_are_counted_as_the_planes_show_them(planes, evidence):
