@@ -101,7 +101,7 @@ class ClusterConfig(_Section):
             ``kubernetes`` (jobs and pods), or ``address`` (the workers of a Dask scheduler that is already running).
         workers: CPU worker processes, or jobs or pods of them; None takes every core that this process may use, and
             one job or pod.
-        memory_mb: Memory that one worker is expected to stay under (MB).
+        memory_mb: Memory that each thread of a CPU worker is expected to stay under (MB); a local one has one thread.
         gpus: Ids of the GPUs to use with kind ``local-gpu``; None takes all that this process may use.
         threads_per_gpu: Threads of a GPU worker, which read ahead so that the device does not wait.
         address: Of the running scheduler, such as ``tcp://10.0.0.1:8786``; only with kind ``address``.
@@ -110,6 +110,8 @@ class ClusterConfig(_Section):
         kubernetes: Pods; only with kind ``kubernetes``, which needs it.
         worker_timeout: Seconds without any live worker after which a run gives up.
         allowed_failures: How many workers may die over one task before the task is given up.
+        patience: Seconds below which no task is late; one that is, and takes far longer than its like, is given to
+            another worker as well.
         scratch: Folder for the workers' own files; None takes the system's temporary folder.
         environment: Variables set in each worker before it imports JAX, over the defaults.
 
@@ -128,6 +130,7 @@ class ClusterConfig(_Section):
     kubernetes: KubernetesPods | None = None
     worker_timeout: float = Field(default=60.0, gt=0)
     allowed_failures: int = Field(default=2, ge=0)
+    patience: float = Field(default=30.0, gt=0)
     scratch: str | None = None
     environment: dict[str, str] = {}
 

@@ -64,8 +64,8 @@ def source_state(packages: Iterable[str] = PACKAGES) -> str:
 
     Other modules of the packages cannot show in a kernel, so that a change to them costs no new compilation.
     """
-    modules = {name: path for package in packages for name, path in _modules(package)}
-    contents = {name: path.read_bytes() for name, path in modules.items()}
+    files = {name: path for package in packages for name, path in modules(package)}
+    contents = {name: path.read_bytes() for name, path in files.items()}
     waiting = [name for name, content in contents.items() if b"njit" in content]
     found: set[str] = set()
     while waiting:
@@ -80,7 +80,7 @@ def source_state(packages: Iterable[str] = PACKAGES) -> str:
     return digest.hexdigest()
 
 
-def _modules(package: str) -> Iterator[tuple[str, Path]]:
+def modules(package: str) -> Iterator[tuple[str, Path]]:
     """Modules of a package by name."""
     spec = find_spec(package)
     for root in (spec.submodule_search_locations or ()) if spec else ():

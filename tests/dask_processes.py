@@ -14,6 +14,7 @@ from typing import Self
 
 DASK = [sys.executable, "-c", "from dask.__main__ import main\nif __name__ == '__main__':\n    main()"]
 PATIENCE = 120
+ROOT = Path(__file__).parents[1]
 
 
 class DaskProcesses:
@@ -40,24 +41,35 @@ class DaskProcesses:
         self.address = json.loads(told.read_text())["address"]
         return self
 
-    def start_worker(self, threads: int, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def start_worker(
+        self, threads: int, environment: Mapping[str, str | None] | None = None, memory: str = "0"
+    ) -> subprocess.Popen[bytes]:
         """Starts a worker without a nanny and waits until the scheduler knows it."""
         from distributed import Client
 
         options = ("--nthreads", threads, "--no-nanny", "--no-dashboard", "--local-directory", self._folder)
+        options += ("--memory-limit", memory)
         worker = self._start("worker", self.address, *options, environment=environment)
         self.workers.append(worker)
         with Client(self.address, set_as_default=False) as client:
             client.wait_for_workers(sum(process.poll() is None for process in self.workers), timeout=PATIENCE)
         return worker
 
-    def _start(self, *arguments: object, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def _start(
+        self, *arguments: object, environment: Mapping[str, str | None] | None = None
+    ) -> subprocess.Popen[bytes]:
+        merged = os.environ | (environment or {})
+        # Tests' own functions are found last: a folder of the checkout must not hide what a test puts on the path.
+        merged["PYTHONPATH"] = os.pathsep.join(filter(None, (merged.get("PYTHONPATH"), str(ROOT))))
         with (self._folder / "dask.log").open("ab") as log:
             return subprocess.Popen(
                 [*DASK, *map(str, arguments)],
-                env=os.environ | dict(environment or {}),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
+                cwd=self._folder,
+                env={name: value for name, value in merged.items() if value is not None},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

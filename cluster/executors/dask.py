@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
-import queue
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Any, Self, TypeVar, cast
 
 import dask.config
@@ -16,23 +15,30 @@ from distributed import Client, Future, KilledWorker, LocalCluster
 from diffbio_cluster.config import ClusterConfig
 from diffbio_cluster.environment import worker_environment
 from diffbio_cluster.executor import ClusterLostError, TaskFailedError, describe
+from diffbio_cluster.executors.handout import HandOut, leave_out
+from diffbio_cluster.executors.preparation import PreparedTask, ask_workers
 from diffbio_cluster.interrupts import interrupts_held
+from diffbio_cluster.versions import differing, own_versions
+from diffbio_core.problems import InputError, Problem
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+logger = logging.getLogger("diffbio_cluster")
 
 # How often a wait for results looks whether any worker is left (s).
 POLL_SECONDS = 5.0
 
 
 class DaskExecutor:
-    """An `Executor` whose tasks run in worker processes of one thread each."""
+    """An `Executor` whose tasks run on the threads of worker processes."""
 
     def __init__(self, config: ClusterConfig):
         self.config = config
         self._stack = ExitStack()
         self._client: Client | None = None
         self._warm_ups: list[Future] = []
+        self._stuck: dict[str, Future] = {}
 
     @property
     def client(self) -> Client:
@@ -48,10 +54,7 @@ class DaskExecutor:
     @property
     def workers(self) -> int:
         """Threads of all live workers."""
-        try:
-            return sum(self._threads().values())
-        except (OSError, TimeoutError, CancelledError) as error:
-            raise self._lost(describe(error)) from error
+        return sum(self._threads().values())
 
     def warm_up(self, function: Callable[[], object]) -> None:
         """See `Executor.warm_up`. A failure is left to the first task, which knows its name."""
@@ -69,59 +72,64 @@ class DaskExecutor:
     ) -> Iterator[Result]:
         """See `Executor.map_unordered`."""
         pending = iter(tasks)
-        finished: queue.SimpleQueue[Future] = queue.SimpleQueue()
-        in_flight: dict[Future, str] = {}
-
-        def hand_out(count: int) -> None:
-            for task in itertools.islice(pending, max(0, count)):
-                future = self.client.submit(function, task, pure=False)
-                in_flight[future] = name(task)
-                future.add_done_callback(finished.put)
-
+        handout = HandOut(self.client, PreparedTask(function, own_versions()), name, self.config.patience, self._stuck)
         try:
-            hand_out(in_flight_per_worker * self.workers)
-            while in_flight:
-                future = self._next(finished)
-                result = self._result(future, in_flight.pop(future))
-                future.release()
-                hand_out(in_flight_per_worker * self.workers - len(in_flight))
-                yield result
+            threads = self._threads()
+            handout.give(pending, in_flight_per_worker * self._slots(threads), threads)
+            looked = time.monotonic()
+            idle_since: float | None = None
+            while len(handout):
+                ended = handout.next(POLL_SECONDS)
+                now = time.monotonic()
+                if ended is None or now - looked > POLL_SECONDS:
+                    looked, threads = now, self._threads()
+                    handout.look_after(threads)
+                    idle_since = None if threads else idle_since or now
+                    if idle_since is not None and now - idle_since >= self.config.worker_timeout:
+                        raise self._lost(f"no worker was alive for {now - idle_since:.0f} s")
+                if ended is not None:
+                    future, task_name = ended
+                    try:
+                        result = self._result(future, task_name)
+                    except _Unreachable:
+                        handout.put_back(future, self._threads())
+                        continue
+                    handout.close(future)
+                    threads = self._threads()
+                    handout.give(pending, in_flight_per_worker * self._slots(threads) - len(handout), threads)
+                    yield result
         finally:
-            if in_flight and self._client is not None:
-                # A cluster that has gone has dropped them already.
-                with suppress(Exception):
-                    self._client.cancel(list(in_flight), reason="the run stopped")
-
-    def _next(self, finished: queue.SimpleQueue[Future]) -> Future:
-        """The next finished future; gives up when no worker has been alive for the configured time."""
-        idle = 0.0
-        while True:
-            try:
-                return finished.get(timeout=POLL_SECONDS)
-            except queue.Empty:
-                idle = 0.0 if self.workers else idle + POLL_SECONDS
-                if idle >= self.config.worker_timeout:
-                    raise self._lost(f"no worker was alive for {idle:.0f} s") from None
+            if self._client is not None:
+                handout.stop()
 
     def _result(self, future: Future, name: str) -> Any:
         try:
-            return future.result(timeout=self.config.worker_timeout)
+            return future.result(timeout=min(self.config.worker_timeout, self.config.patience))
         except KilledWorker as error:
             raise TaskFailedError(
                 name,
                 f"{error.allowed_failures + 1} workers died while working on it, most often for lack of memory "
-                f"({self.config.memory_mb} MB are expected to be enough for a worker)",
+                f"({self.config.memory_mb:,} MB are expected to be enough for each thread of a worker)",
             ) from error
         except (CancelledError, TimeoutError, OSError) as error:
             if future.status == "error":
                 raise TaskFailedError(name, describe(error)) from error
+            if isinstance(error, TimeoutError):
+                raise _Unreachable from error
             raise self._lost(f"while working on {name}: {describe(error)}") from error
         except Exception as error:
             raise TaskFailedError(name, describe(error)) from error
 
     def _threads(self) -> dict[str, int]:
         """Threads of each live worker by its address."""
-        return cast("dict[str, int]", self.client.nthreads())
+        try:
+            return cast("dict[str, int]", self.client.nthreads())
+        except (OSError, TimeoutError, CancelledError) as error:
+            raise self._lost(describe(error)) from error
+
+    def _slots(self, threads: Mapping[str, int]) -> int:
+        """Threads of the workers that do not seem to be stuck; of all, where all do."""
+        return sum(number for address, number in threads.items() if address not in self._stuck) or sum(threads.values())
 
     def _lost(self, why: str) -> ClusterLostError:
         where = self.config.address or "on this machine"
@@ -147,11 +155,54 @@ class DaskExecutor:
             client = Client(address, timeout=min(20.0, patience), set_as_default=False)
             self._client = self._stack.enter_context(client)
             client.wait_for_workers(1, timeout=patience)
+            if self.config.address:
+                self._prepare_workers()
+        except InputError:
+            self._stack.close()
+            raise
         except (TimeoutError, OSError, RuntimeError, ValueError) as error:
             self._stack.close()
             where = f"at {self.config.address}" if self.config.address else "on this machine"
             raise ClusterLostError(f"no Dask cluster could be reached or started {where}: {describe(error)}") from error
         return self
+
+    def _prepare_workers(self) -> None:
+        """Completes the environment of workers that somebody else has started.
+
+        Raises:
+            InputError: Some are of other versions.
+        """
+        threads = self._threads()
+        ours = own_versions()
+        problems: list[Problem] = []
+        answers = ask_workers(self.client, threads, self.config.worker_timeout)
+        limits = {
+            address: worker["memory_limit"] or 0 for address, worker in self.client.scheduler_info()["workers"].items()
+        }
+        for address, answer in answers.items():
+            needed = threads[address] * self.config.memory_mb
+            if isinstance(answer, TimeoutError):
+                logger.warning("worker %s does not answer: it gets no work until it does", address)
+                leave_out(self.client, address, self._stuck)
+            elif isinstance(answer, BaseException):
+                problems.append(_other(address, f"it cannot tell its versions ({describe(answer)})"))
+            elif told := differing(answer[0], ours):
+                problems.append(_other(address, told))
+            elif answer[1]:
+                names = " and ".join(answer[1])
+                logger.warning(
+                    "worker %s had imported JAX before its %s could be set; it stays as it is", address, names
+                )
+            if 0 < limits.get(address, 0) < needed * 1_000_000:
+                logger.warning(
+                    "worker %s may take %s MB, but %d MB are expected for each of its %d threads: "
+                    "start it with fewer threads or more memory",
+                    address, f"{limits[address] // 1_000_000:,}", self.config.memory_mb, threads[address],
+                )  # fmt: skip
+        if problems:
+            raise InputError(problems)
+        if len(self._stuck) == len(threads):
+            raise TimeoutError(f"none of its workers answers within {self.config.worker_timeout:.0f} s")
 
     def _local_cluster(self) -> LocalCluster:
         return LocalCluster(
@@ -174,3 +225,13 @@ class DaskExecutor:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
         self._client = None
+        self._stuck.clear()
+
+
+class _Unreachable(Exception):
+    """The worker that holds a result does not hand it out."""
+
+
+def _other(address: str, what: str) -> Problem:
+    remedy = "Start it from the same installation of diffbio as this run."
+    return Problem(f"worker {address}", f"has other versions than this run: {what}", remedy)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from diffbio_cluster.environment import compile_cache_environment, worker_environment
@@ -54,3 +56,17 @@ def test_without_a_home_programs_are_kept_in_the_temporary_folder_and_without_th
     folder.rmdir()
     folder.touch()
     assert compile_cache_environment(nowhere) == {}
+
+
+def test_what_came_too_late_for_jax_is_told_and_the_cache_is_set_all_the_same(tmp_path):
+    script = """
+import os, jax
+from diffbio_cluster.environment import complete_environment
+print(complete_environment(2), complete_environment(2), os.environ["NPROC"], jax.config.jax_compilation_cache_dir)
+print(jax.config.jax_persistent_cache_min_compile_time_secs, jax.config.jax_persistent_cache_min_entry_size_bytes)
+"""
+    unset = ("XLA_FLAGS", "NPROC", "JAX_COMPILATION_CACHE_DIR")
+    kept = {name: value for name, value in os.environ.items() if name not in unset and "PERSISTENT" not in name}
+    environment = kept | {"XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [f"['NPROC', 'XLA_FLAGS'] [] 2 {tmp_path}/diffbio/jax", "0.0 -1"]

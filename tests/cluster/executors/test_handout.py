@@ -1,0 +1,85 @@
+"""A worker that stops answering without dying: told, and its tasks are given to another."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from diffbio_cluster import ClusterConfig, open_executor
+
+pytestmark = pytest.mark.slow
+
+
+def stop_once(flag: str) -> int:
+    """Stops its own process the first time that it is run, as a debugger or a hung mount would."""
+    with open(flag, "a") as file:
+        file.write(f"{os.getpid()}\n")
+    if len(Path(flag).read_text().splitlines()) == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return 7
+
+
+def square(value: int) -> int:
+    return value * value
+
+
+def work(task: str | int) -> int:
+    return stop_once(task) if isinstance(task, str) else square(task)
+
+
+@pytest.fixture
+def flag(tmp_path):
+    """A file with the processes that worked on the task; those that are stopped go on when the test ends."""
+    path = tmp_path / "flag"
+    yield path
+    go_on(path)
+
+
+def go_on(flag):
+    for line in flag.read_text().splitlines() if flag.exists() else ():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(line), signal.SIGCONT)
+
+
+def test_a_task_whose_worker_stops_is_done_by_another_and_told(flag, caplog):
+    with (
+        caplog.at_level(logging.WARNING, "diffbio_cluster"),
+        open_executor(ClusterConfig(workers=2, patience=0.5)) as executor,
+    ):
+        tasks = [*range(6), str(flag), *range(6, 30)]
+        results = list(executor.map_unordered(work, tasks, name=lambda task: "shard chr1.000006"))
+        assert sorted(results) == sorted([7, *(value * value for value in range(30))])
+        told = [record.getMessage() for record in caplog.records]
+        assert any(
+            "shard chr1.000006 has taken" in line and "is given to another worker as well" in line for line in told
+        )
+        pids = flag.read_text().splitlines()
+        assert len(pids) == 2
+        assert pids[0] != pids[1]
+        # Without it, as long as it does not answer.
+        assert list(executor.map_unordered(square, range(8, 9))) == [64]
+        go_on(flag)
+        until = time.monotonic() + 60
+        while executor._stuck and time.monotonic() < until:
+            time.sleep(0.05)
+        assert executor._stuck == {}
+        assert sorted(executor.map_unordered(square, range(8))) == [value * value for value in range(8)]
+
+
+def test_with_one_worker_a_late_task_is_told_again_and_again_and_its_result_counts_when_it_comes(tmp_path, caplog):
+    with (
+        caplog.at_level(logging.WARNING, "diffbio_cluster"),
+        open_executor(ClusterConfig(workers=1, patience=0.2)) as executor,
+    ):
+        began = time.monotonic()
+        assert list(executor.map_unordered(time.sleep, [8.0], name=lambda _: "shard chr1.000000")) == [None]
+        assert time.monotonic() - began < 60
+    told = [record.getMessage() for record in caplog.records]
+    assert told
+    assert all("shard chr1.000000 has taken" in line and "there is no other worker" in line for line in told)
