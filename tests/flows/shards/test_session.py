@@ -13,9 +13,10 @@ from diffbio_cluster import InProcessExecutor, TaskFailedError
 from diffbio_core.models import default_model_path, load_model, save_model
 from diffbio_flows import call_variants
 from diffbio_flows.reports.progress import Silence
+from diffbio_flows.runs.layout import index_reference
 from diffbio_flows.runs.parameters import CallParameters
 from diffbio_flows.runs.plan import plan_call
-from diffbio_flows.runs.steps import prepare_work, process_shards
+from diffbio_flows.runs.steps import process_shards
 from diffbio_flows.shards.commit import shard_path
 from diffbio_flows.shards.session import session
 from diffbio_flows.shards.worker import run_shard
@@ -28,7 +29,7 @@ def planned(individual, folder, **more):
     files = {"reads": individual.reads, "reference": individual.reference, "output": folder / "calls.vcf.gz"}
     plan = plan_call(CallParameters(**files, keep_windows=False, **more))
     plan.work.calls.mkdir(parents=True)
-    prepare_work(plan)
+    index_reference(individual.reference, plan.work.path)
     return list(plan.tasks())
 
 
@@ -74,7 +75,7 @@ def test_groups_that_a_flow_s_tasks_hand_to_one_executor_side_by_side_hold_the_s
     tasks = planned(individual, tmp_path)
     executor = InProcessExecutor()
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda group: process_shards(executor, group, Silence()), [tasks[:2], tasks[2:]]))
+        list(pool.map(lambda group: process_shards(executor, group, run_shard, Silence()), [tasks[:2], tasks[2:]]))
     assert records(tasks) == one_by_one
 
 
@@ -103,7 +104,7 @@ def called(individual, folder, **more):
     folder.mkdir()
     tasks = planned(individual, folder, **more)
     with InProcessExecutor() as executor:
-        process_shards(executor, tasks[:1], Silence())
+        process_shards(executor, tasks[:1], run_shard, Silence())
     return records(tasks[:1])
 
 
