@@ -6,11 +6,12 @@ from diffbio_core.losses.singlecell_losses import (
     ShannonDiversityLoss,
     SimpsonDiversityLoss,
 )
-from diffbio_core.losses.statistical_losses import VAELoss, zinb_negative_log_likelihood
+from diffbio_core.losses.statistical_losses import NegativeBinomialLoss, VAELoss, zinb_negative_log_likelihood
 
 __all__ = [
     "BatchMixingLoss",
     "ClusteringCompactnessLoss",
+    "NegativeBinomialLoss",
     "ShannonDiversityLoss",
     "SimpsonDiversityLoss",
     "VAELoss",

@@ -7,7 +7,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float
 
-from diffbio_core.losses.count_likelihoods import zero_inflated_log_prob
+from diffbio_core.losses.count_likelihoods import negative_binomial_log_prob, zero_inflated_log_prob
 
 
 def zinb_negative_log_likelihood(
@@ -25,6 +25,35 @@ def zinb_negative_log_likelihood(
         pi_logit: Log-odds of a zero by chance of its own.
     """
     return -zero_inflated_log_prob(counts, log_rate, log_theta, pi_logit).sum()
+
+
+class NegativeBinomialLoss(nnx.Module):
+    """Mean negative log-likelihood of counts under a negative binomial law.
+
+    Args:
+        eps: Means and inverse dispersions below it are lifted to it, so that their logarithms are finite.
+
+    Raises:
+        ValueError: eps is not positive.
+    """
+
+    def __init__(self, eps: float = 1e-8):
+        if not eps > 0:
+            raise ValueError(f"NegativeBinomialLoss: eps must be positive, got {eps}")
+        self.eps = eps
+
+    def __call__(
+        self, counts: Float[Array, "*shape"], mu: Float[Array, "*#shape"], theta: Float[Array, "*#shape"]
+    ) -> Float[Array, ""]:
+        """Loss of expected counts.
+
+        Args:
+            counts: Counts, 0 or more.
+            mu: Expected counts.
+            theta: Inverse dispersion, of a gene or of all: variance is mu + mu^2 / theta.
+        """
+        log_mu, log_theta = (jnp.log(jnp.maximum(value, self.eps)) for value in (mu, theta))
+        return -negative_binomial_log_prob(counts, log_mu, log_theta).mean()
 
 
 class VAELoss(nnx.Module):

@@ -1,6 +1,7 @@
 """Operators chained into one differentiable function each."""
 
 from diffbio_core.pipelines.allele_calling import AlleleCallingConfig, AlleleCallingPipeline
+from diffbio_core.pipelines.differential_expression import DEPipelineConfig, DifferentialExpressionPipeline
 from diffbio_core.pipelines.enhanced_variant_calling import (
     EnhancedVariantCallingPipeline,
     EnhancedVariantCallingPipelineConfig,
@@ -26,6 +27,8 @@ from diffbio_core.pipelines.variant_calling import (
 __all__ = [
     "AlleleCallingConfig",
     "AlleleCallingPipeline",
+    "DEPipelineConfig",
+    "DifferentialExpressionPipeline",
     "EnhancedVariantCallingPipeline",
     "EnhancedVariantCallingPipelineConfig",
     "PerturbationPipeline",
