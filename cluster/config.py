@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 Kind = Literal["in-process", "local", "local-gpu", "slurm", "kubernetes", "address"]
 
+_MOST = 1_000_000_000
 _ADDRESS = re.compile(r"((tcp|tls|ucx|wss?)://)?[^/]+:\d+")
 
 
@@ -120,8 +121,8 @@ class ClusterConfig(_Section):
     """
 
     kind: Kind = "local"
-    workers: int | None = Field(default=None, ge=1)
-    memory_mb: int = Field(default=1500, ge=1)
+    workers: int | None = Field(default=None, ge=1, le=_MOST)
+    memory_mb: int = Field(default=1500, ge=1, le=_MOST)
     gpus: list[str] | None = Field(default=None, min_length=1)
     threads_per_gpu: int = Field(default=4, ge=1)
     address: Annotated[str, AfterValidator(_address)] | None = None
@@ -129,7 +130,7 @@ class ClusterConfig(_Section):
     slurm: SlurmJobs | None = None
     kubernetes: KubernetesPods | None = None
     worker_timeout: float = Field(default=60.0, gt=0)
-    allowed_failures: int = Field(default=2, ge=0)
+    allowed_failures: int = Field(default=2, ge=0, le=_MOST)
     patience: float = Field(default=30.0, gt=0)
     scratch: str | None = None
     environment: dict[str, str] = {}
@@ -151,6 +152,10 @@ class ClusterConfig(_Section):
                 raise ValueError(f"{name} belongs to kind {kind!r}, not {self.kind!r}")
         if self.gpus is not None and len(set(self.gpus)) < len(self.gpus):
             raise ValueError(f"gpus must differ from one another, got {', '.join(self.gpus)}")
+        if any(not name or "=" in name or "\0" in name + value for name, value in self.environment.items()):
+            raise ValueError("environment has a name or a value that no variable can have")
+        if "\0" in (self.scratch or ""):
+            raise ValueError("scratch must be the name of a folder")
         return self
 
     @property
@@ -170,8 +175,11 @@ class ClusterConfig(_Section):
             ClusterConfigError: The file is missing, not TOML, or has an unknown key or a value of another type.
         """
         try:
+            if Path(path).exists() and not Path(path).is_file():
+                raise OSError(0, "it is a folder, a pipe or a device")
             entries: dict[str, Any] = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        # Besides its own error: text that is not UTF-8, numbers and nesting without end.
+        except (OSError, ValueError, RecursionError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise ClusterConfigError(f"{path}: cannot be read as TOML: {why}") from error
         try:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from diffbio_cluster import ClusterConfig, ClusterConfigError
 from diffbio_cluster.config import SlurmJobs
@@ -78,3 +83,47 @@ def test_another_number_of_workers_leaves_all_else():
 def test_a_missing_file_is_told_with_its_name(tmp_path):
     with pytest.raises(ClusterConfigError, match=r"absent\.toml"):
         ClusterConfig.from_file(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"workers = " + b"9" * 5000, "cannot be read as TOML: "),
+        (b"workers = " + b"9" * 400, "workers"),
+        (b"x = " + b"[" * 5000, "cannot be read as TOML: "),
+        (b"workers = 1\nworkers = 2", "cannot be read as TOML: "),
+        (b"\xff\xfew\0", "cannot be read as TOML: "),
+        (b"[environment]\n\"A=B\" = 'x'", "environment has a name or a value that no variable can have"),
+        (b'scratch = "a\\u0000b"', "scratch must be the name of a folder"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told(tmp_path, data, message):
+    (tmp_path / "c.toml").write_bytes(data)
+    with pytest.raises(ClusterConfigError, match=message):
+        ClusterConfig.from_file(tmp_path / "c.toml")
+
+
+def test_a_folder_or_a_pipe_is_no_description(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(ClusterConfigError, match="is a folder, a pipe or a device"):
+            ClusterConfig.from_file(path)
+
+
+@pytest.mark.parametrize("data", [b"\xef\xbb\xbfworkers = 3\r\n", b"workers = 3", b"  workers=3  # three\n\n"])
+def test_what_editors_save_is_read(tmp_path, data):
+    (tmp_path / "c.toml").write_bytes(data)
+    assert ClusterConfig.from_file(tmp_path / "c.toml").workers == 3
+
+
+WORDS = ["kind", "workers", "memory_mb", "address", "environment", "scratch", "=", "'local'", "3", "-1", "true", "nan"]
+
+
+@given(
+    st.binary(max_size=60)
+    | st.lists(st.sampled_from([*WORDS, "\n", "[", "]", "{", "}", "''"])).map(" ".join).map(str.encode)
+)
+def test_any_description_is_read_or_refused(data):
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(ClusterConfigError):
+        (Path(folder) / "c.toml").write_bytes(data)
+        assert ClusterConfig.from_file(Path(folder) / "c.toml").memory_mb > 0

@@ -1,8 +1,12 @@
 """The look at alignments, each fault on a real file that has it."""
 
 import gzip
+import hashlib
 import os
 import random
+import re
+import shutil
+import subprocess
 
 import pysam
 import pytest
@@ -194,3 +198,49 @@ def test_all_problems_are_told_at_once(tmp_path, reference):
     path = write_reads(tmp_path / "a.bam", samples=(), index=False)
     problems = told(path, reference, contigs={"c1": 5}, regions={"c1": ((0, 5),)}).splitlines()
     assert [("no sample" in p, "no index" in p, "bp long" in p).index(True) for p in problems] == [0, 1, 2]
+
+
+def with_md5(path, value):
+    """The file with M5 in its header's lines of contigs."""
+    header = path.with_name("h.sam")
+    header.write_text(pysam.view("-H", "--no-PG", str(path)).replace("\tLN:", f"\tM5:{value}\tLN:"))
+    other = path.with_name("md5.bam")
+    pysam.reheader("--no-PG", str(header), str(path), save_stdout=str(other))
+    pysam.index(str(other))
+    return other
+
+
+def test_a_reference_of_other_bases_than_the_headers_md5_is_refused_with_both(tmp_path, reference):
+    right = hashlib.md5(SEQUENCE.encode()).hexdigest()
+    reads = write_reads(tmp_path / "a.bam")
+    assert told(with_md5(reads, right.upper()), reference) == ""
+    path = with_md5(reads, "0" * 32)
+    assert f"its header gives c1 the MD5 {'0' * 32} (M5 of @SQ), but in {reference} it is {right}" in told(
+        path, reference
+    )
+
+
+def test_bases_in_lower_case_have_the_same_md5(tmp_path):
+    lower = tmp_path / "lower.fa"
+    lower.write_text(f">c1\n{SEQUENCE.lower()}\n>c2\n{SEQUENCE[:500]}\n")
+    pysam.faidx(str(lower))
+    md5 = hashlib.md5(SEQUENCE.encode()).hexdigest()
+    assert told(with_md5(write_reads(tmp_path / "a.bam"), md5), str(lower)) == ""
+
+
+def test_md5_of_contigs_that_are_not_called_does_not_matter(tmp_path, reference):
+    path = with_md5(
+        write_reads(tmp_path / "a.bam", reads=[*READS, ("c2", 5)]), hashlib.md5(SEQUENCE.encode()).hexdigest()
+    )
+    assert told(path, reference, regions={"c1": ((0, 2000),)}) == ""
+    assert "its header gives c2 the MD5" in told(path, reference)
+
+
+def test_what_is_advised_about_md5_works(tmp_path, reference):
+    if shutil.which("samtools") is None:
+        pytest.skip("samtools is not installed")
+    path = with_md5(write_reads(tmp_path / "a.bam"), "0" * 32)
+    command = re.search("drop the claim: `(.*)`", told(path, reference))
+    subprocess.run(command[1], shell=True, check=True, cwd=tmp_path)
+    pysam.index(str(tmp_path / "other.bam"))
+    assert told(tmp_path / "other.bam", reference) == ""
