@@ -35,6 +35,25 @@ class Element:
     metadata: Metadata = field(default_factory=dict)
 
 
+@jax.tree_util.register_pytree_with_keys_class
+class BatchData(dict[str, Any]):
+    """Arrays of a batch by key; a dict, which can also be asked for its value as an `nnx.Variable` can."""
+
+    def get_value(self) -> dict[str, Any]:
+        """The arrays as a plain dict."""
+        return dict(self)
+
+    def tree_flatten_with_keys(self) -> tuple[list[tuple[jax.tree_util.DictKey, Any]], tuple[str, ...]]:
+        """Arrays are children, in the order of their keys, as those of a dict."""
+        keys = tuple(sorted(self))
+        return [(jax.tree_util.DictKey(key), self[key]) for key in keys], keys
+
+    @classmethod
+    def tree_unflatten(cls, keys: tuple[str, ...], children: Iterable[Any]) -> BatchData:
+        """Same keys, other children."""
+        return cls(zip(keys, children, strict=True))
+
+
 @jax.tree_util.register_pytree_node_class
 class Batch:
     """Samples stacked along a new leading axis, those of fewer or shorter reads padded.
@@ -54,7 +73,7 @@ class Batch:
         ValueError: No elements, other keys than those of the first, or arrays that cannot be padded to one shape.
     """
 
-    data: dict[str, Any]
+    data: BatchData
     state: PyTree
     metadata: tuple[Metadata, ...]
 
@@ -66,7 +85,8 @@ class Batch:
         for index, element in enumerate(elements):
             if set(element.data) != keys:
                 raise ValueError(f"element {index} has keys {sorted(element.data)}, the first one {sorted(keys)}")
-        self.data = {key: _stack(key, [element.data[key] for element in elements]) for key in elements[0].data}
+        stacked = {key: _stack(key, [element.data[key] for element in elements]) for key in elements[0].data}
+        self.data = BatchData(stacked)
         if "reads" in keys and "read_mask" not in keys:
             shapes = [np.shape(element.data["reads"])[:-1] for element in elements]
             if len(set(shapes)) > 1:
@@ -97,7 +117,7 @@ class Batch:
         if len(set(sizes.values())) != 1 or None in sizes.values():
             raise ValueError(f"every array of a batch needs the same leading axis, got sizes {sizes}")
         batch = cls.__new__(cls)
-        batch.data = dict(data)
+        batch.data = BatchData(data)
         batch.state = {} if state is None else state
         size = next(size for size in sizes.values() if size is not None)
         batch.metadata = (None,) * size if metadata is None else tuple(metadata)
@@ -121,7 +141,7 @@ class Batch:
     def __getitem__(self, index: int) -> Element:
         metadata = self.metadata[index]
         data, state = jax.tree.map(lambda leaf: leaf[index], (self.data, self.state))
-        return Element(data=data, state=state, metadata=metadata)
+        return Element(data=dict(data), state=state, metadata=metadata)
 
     def __iter__(self) -> Iterator[Element]:
         return (self[index] for index in range(self.batch_size))

@@ -83,16 +83,17 @@ def expression_of(table: AnnData, name: str = "AnnData") -> ExpressionTable:
     Raises:
         InputError: It is backed by a file that keeps the matrix by columns.
     """
+    obs = {str(column): values.array for column, values in table.obs.items()}
     return ExpressionTable(
         counts=_matrix(table, name),
         cell_names=np.asarray(table.obs_names, dtype=object),
         gene_names=np.asarray(table.var_names, dtype=object),
-        obs={str(column): _values(table.obs[column]) for column in table.obs},
-        var={str(column): _values(table.var[column]) for column in table.var},
+        obs={column: np.asarray(values) for column, values in obs.items()},
+        var={str(column): np.asarray(values) for column, values in table.var.items()},
         labels={
-            str(column): _labels(table.obs[column].array)
-            for column in table.obs
-            if hasattr(table.obs[column], "cat") and not np.asarray(table.obs[column].isna()).any()
+            column: _labels(values)
+            for column, values in obs.items()
+            if hasattr(values, "categories") and not np.asarray(values.isna()).any()
         },
         obsm={key: _embedding(values) for key, values in table.obsm.items()},
         log_scale=True if "log1p" in table.uns else None,
@@ -133,11 +134,6 @@ def _matrix(table: AnnData, name: str) -> CountMatrix:
     if hasattr(matrix, "tocsr"):
         return SparseCounts(matrix)
     return DenseCounts(np.asarray(matrix))
-
-
-def _values(column: Any) -> np.ndarray:
-    """A column as an array: names as objects, numbers as they are."""
-    return np.asarray(column)
 
 
 def _labels(column: Any) -> Labels:

@@ -100,6 +100,8 @@ class VariantCallingPipeline(OperatorModule):
                 reference_length=config.reference_length,
                 use_quality_weights=config.use_quality_weights,
                 apply_softmax=config.apply_pileup_softmax,
+                return_coverage=config.classifier_type is ClassifierType.CNN,
+                return_quality=config.classifier_type is ClassifierType.CNN,
             ),
             rngs=rngs,
         )
@@ -127,7 +129,8 @@ class VariantCallingPipeline(OperatorModule):
 
         Returns:
             The data with `filtered_reads`, `filtered_quality` (the qualities as they are), `pileup`
-            (reference_length, 4), `logits` and `probabilities` (reference_length, num_classes); state, metadata.
+            (reference_length, 4), `logits` and `probabilities` (reference_length, num_classes), and with the classifier
+            of read images `coverage`, `weighted_coverage` and `mean_quality` (reference_length, 1); state, metadata.
 
         Raises:
             ValueError: A key is missing, shapes do not fit, a quality is NaN, or a read starts outside the reference,
@@ -257,7 +260,7 @@ def create_cnn_variant_pipeline(
     cnn_fc_dims: Sequence[int] | None = None,
     seed: int = 42,
 ) -> VariantCallingPipeline:
-    """Make a pipeline that classifies read images, in evaluation mode.
+    """Make a pipeline that classifies read images, in evaluation mode; its pileup holds fractions, not their softmax.
 
     Args:
         reference_length: Columns of the reference (bp).
@@ -279,6 +282,7 @@ def create_cnn_variant_pipeline(
         classifier_type=ClassifierType.CNN,
         cnn_hidden_channels=(32, 64) if cnn_hidden_channels is None else tuple(cnn_hidden_channels),
         cnn_fc_dims=(64, 32) if cnn_fc_dims is None else tuple(cnn_fc_dims),
+        apply_pileup_softmax=False,
     )
     return VariantCallingPipeline(config, rngs=nnx.Rngs(seed))
 

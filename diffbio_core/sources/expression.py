@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,7 @@ def open_expression(path: str | os.PathLike[str], *, backed: bool = False) -> Ex
     return _reader(_FORMATS[path.suffix])(path, backed=backed)
 
 
+@cache  # looking through all that is installed takes longer than opening a small file
 def _reader(name: str) -> Any:
     for found in entry_points(group=READER_GROUP, name=name):
         return found.load()

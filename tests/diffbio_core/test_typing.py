@@ -42,6 +42,23 @@ def test_a_batch_passes_through_jit():
     assert doubled.metadata == ({"name": "a"},)
 
 
+def test_arrays_of_a_batch_come_as_a_dict_and_by_get_value():
+    batch = Batch([Element({"x": np.array([1.0]), "a": np.array([2.0])})] * 2)
+
+    through_jit = jax.jit(lambda data: {**data, "y": data["x"] + data["a"]})(batch.data)
+    mapped = jax.tree.map(lambda leaf: 2 * leaf, batch.data)
+
+    assert type(batch.data.get_value()) is dict
+    assert batch.data.get_value()["x"].tolist() == [[1], [1]]
+    assert through_jit["y"].tolist() == [[3], [3]]
+    assert mapped.get_value()["a"].tolist() == [[4], [4]]
+    assert [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(batch.data)] == [
+        "['a']",
+        "['x']",
+    ]
+    assert type(batch[0].data) is dict
+
+
 @pytest.mark.parametrize(
     ("elements", "message"),
     [

@@ -154,8 +154,8 @@ class DifferentiableDuplicateWeighting(TemperatureOperator):
             quality_scores: Phred qualities (num_reads, length); None with a `Batch`.
 
         Returns:
-            Weights (num_reads,) and embeddings (num_reads, embedding_dim); or the batch with `uniqueness_weight` and
-            `embedding`.
+            Weights (num_reads,) whose mean is 1, so that a weighted sum is as large as an unweighted one, and
+            embeddings (num_reads, embedding_dim); or the batch with `uniqueness_weight` and `embedding`.
 
         Raises:
             ValueError: Shapes do not fit, or a quality is NaN.
@@ -165,6 +165,7 @@ class DifferentiableDuplicateWeighting(TemperatureOperator):
         check_shapes("duplicate weighting", data, expected)
         self._check_values(data)
         weights, embeddings = self.weigh(data["sequence"], data["quality_scores"])
+        weights = weights * (weights.shape[0] / jnp.maximum(weights.sum(), jnp.finfo(weights.dtype).tiny))
         if not isinstance(batch, Batch):
             return weights, embeddings
         return Batch.from_parts(

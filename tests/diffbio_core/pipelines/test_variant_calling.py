@@ -196,6 +196,24 @@ def test_factories_set_what_they_are_told():
     assert cnn.deterministic
 
 
+def test_the_cnn_factory_keeps_fractions_and_tells_coverage_and_quality():
+    pipeline = create_cnn_variant_pipeline(20, pileup_window_size=5, cnn_hidden_channels=[4], cnn_fc_dims=[4])
+    data = {
+        "reads": jnp.eye(4)[jnp.array([[0, 1, 2], [0, 1, 3]])],
+        "positions": jnp.array([2, 2]),
+        "quality": jnp.array([[30.0, 40, 40], [40, 40, 40]]),
+    }
+
+    batch = pipeline.apply_batch(Batch([Element(data)])).data.get_value()
+
+    assert batch["coverage"].shape == batch["mean_quality"].shape == (1, 20, 1)
+    assert batch["coverage"][0, :6, 0].tolist() == [0, 0, 2, 2, 2, 0]
+    assert batch["mean_quality"][0, 2, 0] == pytest.approx(35)
+    assert batch["pileup"][0, 2] == pytest.approx(np.array([1, 0, 0, 0]), abs=1e-4)
+    assert batch["pileup"][0, 0].tolist() == [0, 0, 0, 0]
+    assert "coverage" not in create_variant_calling_pipeline(20).apply(data, {}, None)[0]
+
+
 def test_rngs_of_a_stream_called_seed_are_enough():
     pipeline = VariantCallingPipeline(VariantCallingPipelineConfig(), rngs=nnx.Rngs(seed=42))
 

@@ -20,7 +20,7 @@ def random_codes(num_reads, length=80, seed=0):
 
 
 def weights_of(codes, quality=35.0):
-    return np.asarray(OPERATOR.apply_batch(reads(codes), jnp.full(np.shape(codes), quality))[0])
+    return np.asarray(OPERATOR.weigh(reads(codes), jnp.full(np.shape(codes), quality))[0])
 
 
 def test_unrelated_reads_all_weigh_one():
@@ -89,8 +89,20 @@ def test_a_batch_of_elements_is_weighed_like_its_arrays():
 
     result = OPERATOR.apply_batch(batch)
 
-    assert np.asarray(result.data["uniqueness_weight"]) == pytest.approx(weights_of(codes))
+    weights, _ = OPERATOR.apply_batch(reads(codes), jnp.full((3, 80), 35.0))
+    assert np.asarray(result.data["uniqueness_weight"]) == pytest.approx(np.asarray(weights))
     assert result.data["embedding"].shape == (3, 32)
+
+
+@given(st.integers(0, 1000), st.sampled_from([2, 12]))
+@settings(max_examples=8, deadline=None)
+def test_weights_of_a_batch_have_a_mean_of_one_and_the_ratios_of_the_others(seed, num_reads):
+    codes = random_codes(num_reads, length=6, seed=seed)
+
+    weights, _ = OPERATOR.apply_batch(reads(codes), jnp.full(codes.shape, 35.0))
+
+    assert float(weights.mean()) == pytest.approx(1, abs=1e-5)
+    assert np.asarray(weights / weights.max()) == pytest.approx(weights_of(codes), abs=1e-5)
 
 
 def test_masked_reads_weigh_nothing():
