@@ -210,9 +210,7 @@ def test_a_bed_file_without_a_position(refused, folder, text):
 
 
 def test_a_bed_file_that_is_missing(refused):
-    assert refused(regions="none.bed") == [
-        "none.bed: cannot be read as BED (No such file or directory). Give a BED file."
-    ]  # fmt: skip
+    assert refused(regions="none.bed") == ["none.bed: no such file. Give a BED file."]
 
 
 def test_an_output_folder_that_is_missing(refused):
