@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +61,7 @@ def write_summary(work: WorkDirectory, summary: CallSummary) -> None:
     with writing(work.path):
         write_whole(work.report, as_html(summary).encode())
         write_whole(work.summary, json.dumps(summary.to_json(), indent=2).encode())
-        shutil.rmtree(work.calls)
+        work.free()
 
 
 def record_lines(plan: CallPlan) -> Iterator[str]:

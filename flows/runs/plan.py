@@ -55,6 +55,7 @@ class CallPlan:
         parameters, work = self.parameters, self.work
         inputs = input_states(parameters.reads, parameters.reference, work.path.resolve(), self.model.resolve())
         identity = model_identity(load_card(self.model))
+        run = work.run_id
         for shard in self.shards():
             contig_length, intervals = self.contigs[shard.contig], self.intervals[shard.contig]
             yield ShardTask(
@@ -73,6 +74,7 @@ class CallPlan:
                 gvcf=parameters.gvcf is not None,
                 inputs=inputs,
                 model_identity=identity,
+                run=run,
             )
 
     def identity(self) -> dict[str, Any]:

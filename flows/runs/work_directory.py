@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,6 +15,7 @@ from typing import Any
 
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.whole_file import put_in_place
+from diffbio_flows.shards.commit import recorded_run
 from diffbio_io.files.fresh_folder import fresh_folder
 from diffbio_io.files.locks import locked
 from diffbio_io.files.state import FileState
@@ -62,6 +65,20 @@ class WorkDirectory:
         return self.path / "report.html"
 
     @property
+    def run_id(self) -> str:
+        """What tells this folder's run from an earlier one in a folder of the same name; empty before it is claimed."""
+        return recorded_run(self.path)
+
+    def free(self) -> None:
+        """Deletes what only an unfinished run needs.
+
+        It loses its name first: a worker that has been given up may still write, and finds no folder to write to.
+        """
+        freed = self.scratch / self.calls.name
+        self.calls.replace(freed)
+        shutil.rmtree(freed, ignore_errors=True)
+
+    @property
     def is_unfinished(self) -> bool:
         """Whether a run was started here and has not written its summary."""
         return (self.path / "run.json").exists() and not self.summary.exists()
@@ -102,7 +119,8 @@ class WorkDirectory:
                 raise InputError(problems)
             with fresh_folder(self.scratch):
                 if self._recorded() is None:
-                    entries = {"format": FORMAT, "started": datetime.now(UTC).isoformat(timespec="seconds"), **identity}
+                    started = datetime.now(UTC).isoformat(timespec="seconds")
+                    entries = {"format": FORMAT, "started": started, "id": uuid.uuid4().hex, **identity}
                     # Not aside in the folder itself: what a killed run left there would pass for somebody else's.
                     aside = self.scratch / "run.json"
                     aside.write_text(json.dumps(entries, indent=2))
@@ -118,7 +136,8 @@ class WorkDirectory:
             return None
         if entries.pop("format") != FORMAT:
             raise ValueError("it was written by another version of diffbio")
-        entries.pop("started", None)
+        for name in ("started", "id"):
+            entries.pop(name, None)
         return entries
 
 

@@ -5,36 +5,65 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from diffbio_core.whole_file import write_whole
-from diffbio_flows.shards.message import ShardResult
+from diffbio_core.whole_file import whole_file
+from diffbio_flows.shards.message import ShardResult, ShardTask
 
 FORMAT = 1
 MARKER = ".json"
 
 
-def commit_shard(folder: str | os.PathLike[str], result: ShardResult, texts: Mapping[str, str]) -> ShardResult:
+class RunOverError(RuntimeError):
+    """The run that wanted a shard has ended or been replaced; a worker that was given up has found out late."""
+
+
+def check_wanted(task: ShardTask) -> None:
+    """Looks whether a task's run still has its work directory.
+
+    Raises:
+        RunOverError: It has not.
+    """
+    if task.run and recorded_run(task.work) != task.run:
+        raise RunOverError(f"the run that wanted shard {task.name} no longer has {task.work}")
+
+
+def recorded_run(work: str | os.PathLike[str]) -> str:
+    """Id of the run that a work directory belongs to; empty where it belongs to none."""
+    try:
+        entries = json.loads(Path(work, "run.json").read_bytes())
+    except (OSError, ValueError):
+        return ""
+    return str(entries.get("id", "")) if isinstance(entries, dict) else ""
+
+
+def commit_shard(
+    folder: str | os.PathLike[str],
+    result: ShardResult,
+    texts: Mapping[str, str],
+    check: Callable[[], None] = lambda: None,
+) -> ShardResult:
     """Writes a shard's files and then, last, its marker; each appears whole or not at all.
 
     Args:
         folder: Where they go.
         result: Without ``files``.
         texts: Content by file name ending, such as ``{".vcf": lines}``.
+        check: Raises where they are not wanted any more; asked before each appears.
 
     Returns:
         The result with the checksums of its files.
     """
     data = {ending: text.encode() for ending, text in texts.items()}
     for ending, content in data.items():
-        _write(shard_path(folder, result.name, ending), content)
+        _write(shard_path(folder, result.name, ending), content, check)
     checksums = {ending: hashlib.sha256(content).hexdigest() for ending, content in data.items()}
     done = ShardResult(**{**asdict(result), "files": checksums})
-    _write(shard_path(folder, result.name, MARKER), json.dumps({"format": FORMAT, **asdict(done)}).encode())
+    _write(shard_path(folder, result.name, MARKER), json.dumps({"format": FORMAT, **asdict(done)}).encode(), check)
     return done
 
 
@@ -69,6 +98,9 @@ def shard_path(folder: str | os.PathLike[str], name: str, ending: str) -> Path:
     return Path(folder, quote(name, safe="+,:;=@^~*") + ending)
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes, check: Callable[[], None]) -> None:
     # Whoever goes on from here compares checksums, so a file that a power cut has lost is found.
-    write_whole(path, content, durable=False)
+    with whole_file(path, durable=False) as aside:
+        aside.write_bytes(content)
+        # With the file aside already there: if the folder goes from here on, so does that file, and cannot be renamed.
+        check()

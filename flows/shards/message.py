@@ -28,6 +28,7 @@ class ShardTask:
         gvcf: Whether reference blocks are wanted too.
         inputs: States of all files that are read, as the run began with them.
         model_identity: What `model_identity` says of the model.
+        run: Id of the run, as its work directory has it; empty where there is none.
     """
 
     shard: Shard
@@ -44,6 +45,7 @@ class ShardTask:
     gvcf: bool = False
     inputs: tuple[FileState, ...] = ()
     model_identity: str = ""
+    run: str = ""
 
     @property
     def name(self) -> str:

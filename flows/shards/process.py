@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from diffbio_cluster import peak_memory_mb
 from diffbio_core.calling.genotyping import genotype_sites
@@ -11,7 +12,7 @@ from diffbio_core.reads.thinning import IntervalReads
 from diffbio_core.whole_file import naming
 from diffbio_core.windows.packing import pack_shard, shard_interval
 from diffbio_core.windows.planes import ShardPlanes
-from diffbio_flows.shards.commit import commit_shard
+from diffbio_flows.shards.commit import check_wanted, commit_shard, load_shard
 from diffbio_flows.shards.message import ShardResult, ShardTask
 from diffbio_flows.shards.session import session
 from diffbio_io.files.state import unchanged
@@ -33,6 +34,10 @@ def process_shard(task: ShardTask) -> ShardResult:
     clock = _Clock()
     planes = ingest_shard(task)
     clock.lap("ingest")
+    done = load_shard(task.calls, task.name)
+    if done is not None:  # another worker was given it meanwhile: this one took far too long
+        return done
+    check_wanted(task)
     if task.store is not None:
         with naming(task.store):
             session().store(task).write(planes, reads=task.reads, reference=task.reference)
@@ -58,7 +63,7 @@ def process_shard(task: ShardTask) -> ShardResult:
         seconds=clock.seconds,
         peak_memory_mb=peak_memory_mb(),
     )
-    return commit_shard(task.calls, result, texts)
+    return commit_shard(task.calls, result, texts, partial(check_wanted, task))
 
 
 def ingest_shard(task: ShardTask) -> ShardPlanes:
