@@ -1,8 +1,6 @@
 """Threads of a process each have their own files and memory; a worker that lives on takes no old file for a new one."""
 
-import os
 import shutil
-import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -10,7 +8,6 @@ from functools import partial
 import jax
 import pysam
 import pytest
-from distributed import Client
 from flax import nnx
 
 from diffbio_cluster import InProcessExecutor, TaskFailedError
@@ -199,32 +196,6 @@ def test_a_worker_that_lives_through_a_change_serves_the_new_files(copied, one_b
         call_variants(**files, output=tmp_path / "after.vcf.gz")
     assert lines(tmp_path / "before.vcf.gz") == one_by_one["chr1.000000"]
     assert lines(tmp_path / "after.vcf.gz") == called(copied, tmp_path / "fresh")["chr1.000000"]
-
-
-@pytest.mark.slow
-def test_a_worker_that_is_stopped_holds_no_run_up_and_writes_nothing_after_its_end(
-    individual, one_by_one, tmp_path, caplog
-):
-    output = tmp_path / "calls.vcf.gz"
-    with DaskProcesses(tmp_path) as dask:
-        stopped = [dask.start_worker(1), dask.start_worker(1)][0]
-        cluster = tmp_path / "cluster.toml"
-        cluster.write_text(f'kind = "address"\naddress = "{dask.address}"\npatience = 2.0\nworker_timeout = 30.0\n')
-        files = {"reads": individual.reads, "reference": individual.reference, "output": output, "cluster": cluster}
-        stop = Interference(partial(stopped.send_signal, signal.SIGSTOP))
-        stop.planned = lambda *counts: stop.advanced(None)
-        call_variants(**files, progress=stop)
-        assert lines(output) == b"".join(one_by_one.values())
-        assert any("it is given to another worker as well" in message for message in caplog.messages)
-        left = {path: path.stat().st_mtime_ns for path in tmp_path.glob("calls*/**/*")}
-        assert not (tmp_path / "calls.vcf.gz.work" / "calls").exists()
-        stopped.send_signal(signal.SIGCONT)
-        with Client(dask.address, set_as_default=False) as client:
-            for _ in range(2):  # the second waits until the first has shown that the worker is free
-                assert set(client.run(os.getpid).values()) == {process.pid for process in dask.workers}
-                for address in client.nthreads():
-                    client.submit(os.getpid, workers=[address], pure=False).result(timeout=60)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("calls*/**/*")} == left
 
 
 def test_a_shard_of_a_run_that_is_over_or_was_replaced_is_not_written(individual, tmp_path):
