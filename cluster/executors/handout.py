@@ -29,14 +29,16 @@ class _Handed(Generic[Task]):
         name: For messages.
         since: When it was handed out first.
         futures: What will tell its result.
-        alarms: How often it was found late.
+        copies: How often it was given to another worker as well.
+        told: How often it was told that there is none.
     """
 
     task: Task
     name: str
     since: float
     futures: list[Future] = field(default_factory=list)
-    alarms: int = 0
+    copies: int = 0
+    told: int = 0
 
 
 class HandOut(Generic[Task]):
@@ -124,7 +126,7 @@ class HandOut(Generic[Task]):
             threads: Of each live worker, by its address.
         """
         now, limit = self._clock(), self._patience.limit
-        late = [handed for handed in set(self._handed.values()) if now - handed.since > limit * 2**handed.alarms]
+        late = [handed for handed in set(self._handed.values()) if now - handed.since > limit * 2**handed.copies]
         if not late:
             return
         processing = cast("dict[str, list[Any]]", self._client.processing())
@@ -137,14 +139,18 @@ class HandOut(Generic[Task]):
         late.sort(key=lambda handed: handed.since)
         usual = self._patience.usual
         like = "" if usual is None else f"; nine in ten take less than {max(1.0, usual):.0f} s"
+        if not free:
+            late = [handed for handed in late if now - handed.since > limit * 2**handed.told]
         for number, handed in enumerate(late):
-            handed.alarms += 1
             where = " and ".join(places[future.key] for future in handed.futures if future.key in places)
             took = f"{handed.name} has taken {now - handed.since:.0f} s on {where or 'no worker yet'}{like}"
             if free:
                 logger.warning("%s: it is given to another worker as well", took)
+                handed.copies += 1
                 self._submit(handed, free)
-            elif number == 0:
+                continue
+            handed.told += 1
+            if number == 0:
                 more = f" (and {len(late) - 1} others)" if len(late) > 1 else ""
                 logger.warning("%s: there is no other worker to give it to%s", took, more)
 
