@@ -6,11 +6,12 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, Self, TypeVar, cast
 
 import dask.config
 from distributed import Client, Future, KilledWorker, LocalCluster
+from distributed.utils import silence_logging_cmgr
 
 from diffbio_cluster.config import ClusterConfig
 from diffbio_cluster.environment import worker_environment
@@ -136,7 +137,6 @@ class DaskExecutor:
         return ClusterLostError(f"the Dask cluster {where} was lost: {why}")
 
     def __enter__(self) -> Self:
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
         settings = {
             "distributed.scheduler.allowed-failures": self.config.allowed_failures,
             # Nothing lives in Dask's own memory, so pausing or spilling could not free any; a peak is reported instead.
@@ -148,6 +148,11 @@ class DaskExecutor:
             "distributed.admin.log-length": 0,
         }
         self._stack.enter_context(dask.config.set(settings))
+        # Kept from the terminal, not from whoever else listens to Dask's logger.
+        self._stack.enter_context(silence_logging_cmgr(logging.CRITICAL))
+        dasks = logging.getLogger("distributed")
+        self._stack.callback(setattr, dasks, "propagate", dasks.propagate)
+        dasks.propagate = False
         patience = self.config.worker_timeout
         try:
             with interrupts_held():
@@ -157,6 +162,9 @@ class DaskExecutor:
             client.wait_for_workers(1, timeout=patience)
             if self.config.address:
                 self._prepare_workers()
+            # It waits for each of them.
+            if not self._stuck:
+                self._forward_logs(client)
         except InputError:
             self._stack.close()
             raise
@@ -203,6 +211,20 @@ class DaskExecutor:
             raise InputError(problems)
         if len(self._stuck) == len(threads):
             raise TimeoutError(f"none of its workers answers within {self.config.worker_timeout:.0f} s")
+
+    def _forward_logs(self, client: Client) -> None:
+        """Has what workers log logged here, too, for as long as this lasts."""
+        for name, level in (("diffbio", logging.INFO), ("distributed", logging.WARNING)):
+            client.forward_logging(name, level)
+            if self.config.address is not None:
+                self._stack.callback(self._unforward_logs, client, name)
+
+    @staticmethod
+    def _unforward_logs(client: Client, name: str) -> None:
+        if client.status == "running":
+            # A cluster that has gone forwards nothing.
+            with suppress(Exception):
+                client.unforward_logging(name)
 
     def _local_cluster(self) -> LocalCluster:
         return LocalCluster(

@@ -54,7 +54,9 @@ def _explained(error: Exception) -> tuple[list[str], int]:
 
     from diffbio_cluster import ClusterConfigError, ClusterLostError, TaskFailedError
     from diffbio_core.problems import InputError
+    from diffbio_flows.prefect_flows.server import ServerError
 
+    notes = getattr(error, "__notes__", ())
     resume = "Finished work is kept: remove the cause and give the same command again to go on."
     if isinstance(error, InputError):
         return [str(problem) for problem in error.problems], BAD_INPUT
@@ -63,10 +65,11 @@ def _explained(error: Exception) -> tuple[list[str], int]:
     if isinstance(error, ClusterConfigError):
         return [str(error)], BAD_INPUT
     if isinstance(error, TaskFailedError | ClusterLostError):
-        return [f"{error}. {resume}"], FAILED
-    if isinstance(error, OSError):
-        return [str(error)], FAILED
-    return [f"internal error: {type(error).__name__}: {error} (DIFFBIO_DEBUG=1 shows where)"], FAILED
+        return [" ".join((f"{str(error).removesuffix('.')}.", *notes, resume))], FAILED
+    if isinstance(error, OSError | ServerError):
+        return [" ".join((str(error), *notes))], FAILED
+    line = f"internal error: {type(error).__name__}: {error} (DIFFBIO_DEBUG=1 shows where)"
+    return [" ".join((line, *notes))], FAILED
 
 
 def _option(location: Iterable[object]) -> str:

@@ -1,28 +1,30 @@
 """The call run as a Prefect flow: its steps are tasks, and so are groups of its shards; artifacts for the web page.
 
 Prefect records a few dozen tasks per run, never one per window: shards go to Dask from inside a task, in groups.
-"""
 
-from __future__ import annotations
+Annotations are not postponed here: Prefect, which loads a served flow from this file alone, could not resolve them.
+"""
 
 import threading
 import time
-from contextvars import ContextVar
 from typing import TypeVar, cast
 from uuid import UUID
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import deployment
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
 from diffbio_cluster import Executor
+from diffbio_flows.prefect_flows.checked import checked_run
 from diffbio_flows.reports.progress import Pace, Progress, Several
 from diffbio_flows.reports.summary import CallSummary
 from diffbio_flows.reports.tables import as_markdown
 from diffbio_flows.runs.call import CallRun
 from diffbio_flows.runs.parameters import CallParameters
+from diffbio_flows.runs.places import check_whole_paths
 from diffbio_flows.runs.plan import shard_groups
 from diffbio_flows.runs.steps import Step, Work, drive, process_shards
 from diffbio_flows.shards.message import ShardResult, ShardTask
@@ -31,9 +33,6 @@ Value = TypeVar("Value")
 
 # Two groups at a time, so that workers do not wait at a group's end for its last shard.
 GROUPS_AT_ONCE = 2
-
-CHECKED: ContextVar[CallRun | None] = ContextVar("CHECKED", default=None)
-"""A run whose input was checked before there was a flow, which is then given the same parameters."""
 
 
 # Results are not persisted; the error of a failed run is, and Prefect would do that with pickle.
@@ -54,8 +53,10 @@ def call_flow(parameters: CallParameters) -> CallSummary:
         TaskFailedError: A shard could not be processed. Finished shards are kept.
         ClusterLostError: No worker could be started, or none is left. Finished shards are kept.
     """
-    run = CHECKED.get()
-    if run is None or run.parameters != parameters:
+    run = checked_run(parameters)
+    if run is None:
+        if deployment.id is not None:
+            check_whole_paths(parameters)
         run = CallRun(parameters)
     progress = ArtifactProgress()
     run.progress, run.hand_out = Several((run.progress, progress)), hand_out_groups

@@ -8,6 +8,8 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 from diffbio_cluster.interrupts import interrupts_held
+from diffbio_flows.prefect_flows.checked import checked
+from diffbio_flows.prefect_flows.server import start_server
 from diffbio_flows.reports.progress import Progress
 from diffbio_flows.reports.summary import CallSummary
 from diffbio_flows.runs.call import CallRun
@@ -32,26 +34,22 @@ def call_in_prefect(
     run = CallRun(parameters, progress)
     run.time(run.steps[0])
     prepare_prefect(home)
-    from prefect.client.orchestration import get_client
-
-    from diffbio_flows.prefect_flows.call import CHECKED, call_flow
-
+    # An interrupt at the terminal would end the server before the flow could tell it that it was interrupted.
     with interrupts_held():
-        # Starts the embedded server, if that is what the flow would do: an interrupt at the terminal would end it
-        # before the flow could tell it that it was interrupted.
-        get_client(sync_client=True)
+        address = None if os.environ.get("PREFECT_API_URL") else start_server()
+    if address is not None:
+        os.environ["PREFECT_API_URL"] = address
+    from diffbio_flows.prefect_flows.call import call_flow
+
     # The terminal's handlers come last, after the one that sends a record to the server.
     for handler in logging.getLogger().handlers:
         handler.addFilter(_without_traceback)
-    token = CHECKED.set(run)
-    try:
+    with checked(run):
         return call_flow(parameters)
-    finally:
-        CHECKED.reset(token)
 
 
 def prepare_prefect(home: Path | None = None, environment: MutableMapping[str, str] = os.environ) -> None:
-    """Sets what the user has not set: no usage reports, and a patient start of the embedded server.
+    """Sets what the user has not set: no usage reports.
 
     Prefect reads its settings when it is imported, so this comes first.
 
@@ -61,7 +59,6 @@ def prepare_prefect(home: Path | None = None, environment: MutableMapping[str, s
     """
     environment.setdefault("DO_NOT_TRACK", "1")
     environment.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    environment.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
     if home is not None:
         environment["PREFECT_HOME"] = str(home.resolve())
         environment["PREFECT_SERVER_EPHEMERAL_ENABLED"] = "true"

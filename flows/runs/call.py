@@ -82,6 +82,7 @@ class CallRun(ShardRun[CallSummary]):
 
     def _start_workers(self) -> None:
         work = self.held.enter_context(self.plan.work.claim(self.plan.identity()))
+        self.keep_log(work.log)
         self.open_workers(self.parameters.cluster_config().with_scratch(work.scratch.resolve()))
 
     def _lay_out(self) -> None:

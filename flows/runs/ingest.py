@@ -114,6 +114,9 @@ class IngestRun(ShardRun[IngestSummary]):
         inputs, store = self.checked
         with writing(store.url):
             self.held.enter_context(store.claim())
+        local = self.parameters.local_store
+        if local is not None:
+            self.keep_log(local.with_name(f"{local.name}.log"))
         tasks = list(ingest_tasks(self.parameters, inputs))
         # Before workers are started: it may refuse what the store holds.
         self.waiting, self._held = split_by_store(store, tasks, self._origin, force=self.parameters.force)

@@ -7,7 +7,9 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from diffbio_core.problems import Problem
+from pydantic import BaseModel
+
+from diffbio_core.problems import InputError, Problem
 
 
 def check_outputs(
@@ -28,6 +30,18 @@ def check_outputs(
         taken.add(path.resolve())
         problems += check_folder(path.parent, str(path))
     return problems
+
+
+def check_whole_paths(parameters: BaseModel) -> None:
+    """Refuses relative paths, for a run that somebody else starts in a folder of their own choice.
+
+    Raises:
+        InputError: With each path that is not whole.
+    """
+    remedy = "Give the whole path, from / on: it is looked for where the run happens to be started."
+    relative = {name: value for name, value in parameters if isinstance(value, Path) and not value.is_absolute()}
+    if relative:
+        raise InputError([Problem(name, f"{path} is a relative path", remedy) for name, path in relative.items()])
 
 
 def check_folder(folder: Path, subject: str) -> list[Problem]:

@@ -7,13 +7,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, TypeVar
 
-from diffbio_cluster import ClusterConfig, Executor, open_executor, peak_memory_mb
+from diffbio_cluster import ClusterConfig, Executor, describe, open_executor, peak_memory_mb
 from diffbio_core.problems import Problem
 from diffbio_flows.reports.progress import Progress, Silence
 from diffbio_flows.reports.summary import ShardTotals, WorkSummary
+from diffbio_flows.runs.layout import writing
 from diffbio_flows.runs.plan import bp_per_task
+from diffbio_flows.runs.run_log import LOGGER, run_log
 from diffbio_flows.shards.message import ShardResult, ShardTask
 from diffbio_flows.shards.worker import warm_up
 
@@ -43,9 +46,13 @@ def drive(run: ShardRun[Summary], carry_out: Callable[[Step], None] = lambda ste
         carry_out: How a step is taken.
     """
     with run.held:
-        for step in run.steps:
-            if step.name not in run.wall_seconds:
-                run.time(step, carry_out)
+        try:
+            for step in run.steps:
+                if step.name not in run.wall_seconds:
+                    run.time(step, carry_out)
+        except BaseException as error:
+            run.note_failure(error)
+            raise
     return run.summary()
 
 
@@ -81,6 +88,7 @@ class ShardRun(ABC, Generic[Summary]):
         self.finished: list[ShardTask] = []
         self.results: list[ShardResult] = []
         self.workers = 0
+        self._log: Path | None = None
         self._cluster = ExitStack()
         self._executor: Executor | None = None
 
@@ -99,11 +107,35 @@ class ShardRun(ABC, Generic[Summary]):
         start = time.perf_counter()
         carry_out(step)
         self.wall_seconds[step.name] = time.perf_counter() - start
+        LOGGER.info("%s took %.2f s", step.name, self.wall_seconds[step.name])
+
+    def keep_log(self, path: Path) -> None:
+        """Has the run logged from here on.
+
+        Raises:
+            TaskFailedError: The log cannot be written.
+        """
+        with writing(path):
+            self.held.enter_context(run_log(path))
+        self._log = path
+        for name, seconds in self.wall_seconds.items():
+            LOGGER.info("%s took %.2f s", name, seconds)
+
+    def note_failure(self, error: BaseException) -> None:
+        """Logs why the run ends, and has the error tell where its log is."""
+        if self._log is None:
+            return
+        if isinstance(error, Exception):
+            LOGGER.error("the run ends: %s", describe(error), exc_info=error)
+        else:
+            LOGGER.info("the run was interrupted")
+        error.add_note(f"The run's log is {self._log}.")
 
     def warn(self, warnings: Iterable[Problem]) -> None:
         """Tells what is odd but does not stop the run."""
         for warning in warnings:
             self.progress.warn(str(warning))
+            LOGGER.warning("%s", warning)
 
     def open_workers(self, config: ClusterConfig) -> None:
         """Starts workers, which load what they need while the leader goes on.

@@ -55,6 +55,11 @@ class WorkDirectory:
         return output.with_name(f".{output.name}.{owner}")
 
     @property
+    def log(self) -> Path:
+        """What every run here has logged."""
+        return self.path / "run.log"
+
+    @property
     def summary(self) -> Path:
         """The summary of the finished run, for scripts."""
         return self.path / "summary.json"

@@ -74,6 +74,7 @@ def test_the_command_gives_an_indexed_vcf_a_summary_and_a_report(individual, who
     assert sorted(path.name for path in (tmp_path / "calls.vcf.gz.work").iterdir()) == [
         "report.html",
         "run.json",
+        "run.log",
         "summary.json",
         "windows.zarr",
     ]
