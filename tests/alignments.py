@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pysam
 
+from diffbio_core.reads.mates import CLEARLY_BETTER
 from diffbio_core.windows.encoding import (
     CODE_MASK,
     CODE_OF_ASCII,
     DELETED,
     MISSING_QUALITY,
+    N_BASE,
     NO_READ,
     PLANES,
     REVERSE_STRAND,
@@ -207,24 +209,44 @@ def pileup_cells(
     return cells
 
 
-def _used_from(records: Iterable[pysam.AlignedSegment]) -> dict[str, int]:
-    """First position that each read is used from: past the mate that came before it and overlaps it."""
-    seen: dict[tuple[str, int, int], int] = {}
-    used: dict[str, int] = {}
+@dataclass
+class _Use:
+    """How a read is used: from where to where, and the mate that it is joined with."""
+
+    start: int
+    end: int
+    mate: pysam.AlignedSegment | None = None
+
+
+def _used_from(records: Iterable[pysam.AlignedSegment]) -> dict[str, _Use]:
+    """What overlapping mates leave of each read: the second from past the first, which takes the better bases."""
+    seen: dict[tuple[str, int, int], pysam.AlignedSegment] = {}
+    joined: set[tuple[str, int, int]] = set()
+    used: dict[str, _Use] = {}
     for record in records:
         if record.flag & 0xF04 or not record.query_sequence or not record.cigartuples:
             continue
         start, mate = record.reference_start, record.next_reference_start
-        used[_identity(record)] = start
+        used[_identity(record)] = _Use(start, record.reference_end)
         if not record.flag & 1 or record.flag & 8 or record.next_reference_id != record.reference_id:
             continue
         if record.query_name == "*":
             continue
-        end = seen.get((record.query_name, mate, start))
-        if end is not None and end > start:
-            used[_identity(record)] = end
-        elif (record.query_name, start, mate) not in seen:
-            seen[record.query_name, start, mate] = record.reference_end
+        key = record.query_name, mate, start
+        first = seen.get(key)
+        if first is not None and first.reference_end > start:
+            used[_identity(record)].start = first.reference_end
+            if key in joined:
+                continue
+            joined.add(key)
+            stop = min(first.reference_end, record.reference_end)
+            own, other = _within(first, start, stop), _within(record, start, stop)
+            if own and [kind for kind, _ in own] == [kind for kind, _ in other]:
+                used[_identity(first)].mate = record
+            elif _mean_quality(record, start, stop) >= _mean_quality(first, start, stop) + CLEARLY_BETTER:
+                used[_identity(first)].end = used[_identity(record)].start = start
+        elif first is None and (record.query_name, start, mate) not in seen:
+            seen[record.query_name, start, mate] = record
     return used
 
 
@@ -232,20 +254,87 @@ def _identity(record: pysam.AlignedSegment) -> str:
     return record.to_string()
 
 
-def _cell(read: pysam.PileupRead, position: int, used: dict[str, int]) -> Cell | None:
+def _within(record: pysam.AlignedSegment, start: int, stop: int) -> list[tuple[str, int | None]]:
+    """Kind and base of each step of an alignment from the base at ``start`` to the last before ``stop``."""
+    found, position = [], record.reference_start
+    query = 0
+    for kind, run in record.cigartuples or ():
+        for _ in range(run):
+            letter = "MIDNSHPMM"[kind]
+            if start <= position < stop and letter in "MIDN":
+                found.append((letter, query if letter in "MI" else None))
+            query += letter in "MIS"
+            position += letter in "MDN"
+    # Bases inserted before the first position are not between two of the stretch.
+    while found and found[0][0] == "I":
+        found.pop(0)
+    return found if found and found[0][0] == "M" else []
+
+
+def _quality(record: pysam.AlignedSegment, place: int) -> int:
+    return MISSING_QUALITY if record.query_qualities is None else record.query_qualities[place]
+
+
+def _code(record: pysam.AlignedSegment, place: int) -> int:
+    return int(CODE_OF_ASCII[ord(_letter(record, place))])
+
+
+def _mean_quality(record: pysam.AlignedSegment, start: int, stop: int) -> float:
+    places, position, query = [], record.reference_start, 0
+    for kind, run in record.cigartuples or ():
+        letter = "MIDNSHPMM"[kind]
+        places += [query + step for step in range(run) if letter == "M" and start <= position + step < stop]
+        query += run * (letter in "MIS")
+        position += run * (letter in "MDN")
+    return sum(_quality(record, place) for place in places if _letter(record, place) != "N") / max(len(places), 1)
+
+
+def _letter(record: pysam.AlignedSegment, place: int) -> str:
+    return (record.query_sequence or "")[place]
+
+
+def _better(record: pysam.AlignedSegment, place: int, use: _Use) -> tuple[int, int]:
+    """Code and quality of a read's base, which its mate's may take the place of."""
+    code, quality = _code(record, place), _quality(record, place)
+    if use.mate is None:
+        return code, quality
+    stop = min(record.reference_end, use.mate.reference_end)
+    shared = {
+        own: other
+        for (_, own), (_, other) in zip(
+            _within(record, use.mate.reference_start, stop),
+            _within(use.mate, use.mate.reference_start, stop),
+            strict=True,
+        )
+        if own is not None
+    }
+    if place not in shared:
+        return code, quality
+    other_code, other_quality = _code(use.mate, shared[place]), _quality(use.mate, shared[place])
+    if N_BASE in (code, other_code):
+        return (code, quality) if other_code == N_BASE else (other_code, other_quality)
+    if code == other_code:
+        return code, max(quality, other_quality)
+    if quality == other_quality:
+        return N_BASE, 0
+    return (code, 4 * quality // 5) if quality > other_quality else (other_code, 4 * other_quality // 5)
+
+
+def _cell(read: pysam.PileupRead, position: int, used: dict[str, _Use]) -> Cell | None:
     record = read.alignment
-    start = used.get(_identity(record))
-    if start is None or position < start or read.is_refskip:
+    use = used.get(_identity(record))
+    if use is None or not use.start <= position < use.end or read.is_refskip:
         return None
     strand = REVERSE_STRAND if record.is_reverse else 0
     mapping = UNKNOWN_MAPPING_QUALITY if record.mapping_quality == 255 else record.mapping_quality
     place = read.query_position_or_next - 1 if read.is_del else read.query_position
     if read.is_del and not _has_base_before(record, position):
         return None
-    missing = record.query_qualities is None
-    quality = MISSING_QUALITY if missing else record.query_qualities[place]
-    code = DELETED if read.is_del else int(CODE_OF_ASCII[ord(record.query_sequence[place])])
-    return code | strand, quality, mapping, read.indel
+    code, quality = _better(record, place, use)
+    if read.is_del:
+        code = DELETED
+    cut = position == use.end - 1 < record.reference_end - 1 and read.indel < 0
+    return code | strand, quality, mapping, 0 if cut else read.indel
 
 
 def _has_base_before(record: pysam.AlignedSegment, position: int) -> bool:

@@ -1,15 +1,15 @@
-"""Allele probabilities -> called sites: genotype likelihoods over a site's alleles, GT, PL, GQ and QUAL."""
+"""Allele probabilities -> called sites: GT, PL, GQ and QUAL that follow from one weighing of haplotypes."""
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64, Int32
 
+from diffbio_core.calling.haplotypes import Allele, Haplotypes, Piece, pair_haplotypes, spell
 from diffbio_core.calling.sites import CalledSite
 from diffbio_core.windows.encoding import BASES
 from diffbio_core.windows.planes import ShardPlanes
@@ -17,8 +17,11 @@ from diffbio_core.windows.planes import ShardPlanes
 MAX_PHRED = 990.0
 """Largest QUAL written; 99 is the largest GQ."""
 
-_MAX_ALTS = 4
-"""Alternative alleles of a site among which genotypes are compared; the least likely ones are dropped first."""
+SPANNED = "*"
+"""The allele of a haplotype that another record's deletion takes away here (VCF 4.3, 1.6.1)."""
+
+_LIKELY = math.log(0.9)
+"""Probability (logarithm) of no copy above which a candidate is not weighed: alone it would not be listed either."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,10 @@ def genotype_sites(
 ) -> list[CalledSite]:
     """Sites of a shard whose likeliest genotype is not the reference, in order of position.
 
-    The likelihood of a genotype is the product, over the site's alleles, of the probability of as many copies as the
-    genotype holds. Calls that overlap may not hold more than ``ploidy`` copies together: the one of lower QUAL is
-    reduced to the copies that are left, or dropped.
+    Alleles that overlap or adjoin are weighed together (``haplotypes``); the likeliest pair of haplotypes is what all
+    of their records tell. PL of a record's genotype is that of the likeliest pair that reads so there, where a
+    haplotype with alleles that the record does not list reads as the reference; GQ is that PL as a probability, and
+    QUAL is the probability of a pair with none of the record's alleles.
 
     Args:
         planes: The shard.
@@ -57,16 +61,13 @@ def genotype_sites(
         pass_qual: QUAL under which a site is listed with the filter LowQual.
         pass_gq: GQ under which a site is listed with the filter LowGQ.
     """
-    table = planes.candidates
-    first = planes.shard.first_window * planes.grid.reference_length - planes.grid.halo
-    likely = np.flatnonzero(evidence.log_probabilities[:, 0] < math.log1p(-(10 ** (-0.1 * MAX_PHRED))) - 1e-4)
-    sites = []
-    place = table.window.astype(np.int64) * planes.grid.reference_length + table.column
-    for _, run in itertools.groupby(likely.tolist(), key=lambda candidate: place[candidate]):
-        called = _call_site(planes, evidence, list(run), first, ploidy)
-        if called is not None and called.qual >= min_qual:
-            sites.append(called)
-    return [_filtered(site, pass_qual, pass_gq) for site in _without_conflicts(sites, ploidy)]
+    sites: list[CalledSite] = []
+    for cluster in _clusters(planes, evidence):
+        if len(cluster) == 1:
+            sites.extend(_call_alone(planes, evidence, cluster[0], ploidy))
+        else:
+            sites.extend(_call_together(planes, evidence, cluster, ploidy))
+    return [_filtered(site, pass_qual, pass_gq) for site in sites if site.qual >= min_qual]
 
 
 def genotypes(alleles: int, ploidy: int) -> list[tuple[int, ...]]:
@@ -76,127 +77,157 @@ def genotypes(alleles: int, ploidy: int) -> list[tuple[int, ...]]:
     return [(low, high) for high in range(alleles) for low in range(high + 1)]
 
 
-def _call_site(
-    planes: ShardPlanes, evidence: AlleleEvidence, run: list[int], first: int, ploidy: int
-) -> CalledSite | None:
-    logs = evidence.log_probabilities
-    run = sorted(sorted(run, key=lambda candidate: logs[candidate, 0])[:_MAX_ALTS])
-    posterior = _genotype_logs(logs, run, ploidy)
-    best = max(posterior, key=lambda genotype: posterior[genotype])
-    if not any(best):
-        return None
-    qual = _phred(posterior[(0,) * ploidy])
-    others = [value for genotype, value in posterior.items() if genotype != best]
-    quality = _phred(float(np.logaddexp.reduce(others)))
-    kept = [candidate for number, candidate in enumerate(run, start=1) if number in best]
-    renumbered = {number: rank for rank, number in enumerate(sorted(set(best) - {0}), start=1)}
-    ref, alts = _spell(planes, kept)
-    likelihoods = list(_genotype_logs(logs, kept, ploidy).values())
-    top = max(likelihoods)
+def _clusters(planes: ShardPlanes, evidence: AlleleEvidence) -> Iterator[list[Allele]]:
+    """Likely alleles by position, those together whose records would overlap."""
+    table, width = planes.candidates, planes.grid.reference_length
+    first = planes.shard.first_window * width - planes.grid.halo
+    likely = np.flatnonzero(evidence.log_probabilities[:, 0] < _LIKELY)
+    if likely.size == 0:
+        return
+    position = first + table.window[likely].astype(np.int64) * width + table.column[likely]
+    length = table.length[likely]
+    stop = np.maximum.accumulate(position + 1 + np.maximum(-length, 0))
+    begins = np.flatnonzero(np.concatenate([[True], position[1:] >= stop[:-1]]))
+    found = [
+        Allele(candidate, place, size, _new_bases(planes, candidate, size))
+        for candidate, place, size in zip(likely.tolist(), position.tolist(), length.tolist(), strict=True)
+    ]
+    for begin, end in zip(begins.tolist(), [*begins[1:].tolist(), likely.size], strict=True):
+        yield found[begin:end]
+
+
+def _new_bases(planes: ShardPlanes, candidate: int, length: int) -> str:
     table = planes.candidates
-    window, column = int(table.window[kept[0]]), int(table.column[kept[0]])
-    supports = tuple(int(evidence.supports[candidate]) for candidate in kept)
-    return CalledSite(
+    if length == 0:
+        return BASES[table.code[candidate]]
+    return "".join(BASES[code] for code in table.sequence[slice(*table.sequence_start[candidate : candidate + 2])])
+
+
+def _call_alone(planes: ShardPlanes, evidence: AlleleEvidence, allele: Allele, ploidy: int) -> Iterator[CalledSite]:
+    """The site of an allele that no other one overlaps."""
+    logs = [float(evidence.log_probabilities[allele.candidate, number * 2 // ploidy]) for number in range(ploidy + 1)]
+    logs = [log - float(np.logaddexp.reduce(logs)) for log in logs]
+    best = max(range(ploidy + 1), key=lambda copies: logs[copies])
+    if best == 0:
+        return
+    reference = _reference(planes, allele.candidate, allele.position, allele.stop)
+    yield CalledSite(
         contig=planes.shard.contig,
-        position=first + window * planes.grid.reference_length + column,
-        ref=ref,
-        alts=alts,
-        genotype=tuple(sorted(renumbered.get(allele, 0) for allele in best)),
-        qual=round(qual, 1),
-        gq=min(99, round(quality)),
-        pl=tuple(min(999, round((top - value) * 10 / math.log(10))) for value in likelihoods),
-        depth=int(evidence.depth[kept[0]]),
-        coverage=int(evidence.coverage[kept[0]]),
-        allele_depths=(int(min(evidence.matches[candidate] for candidate in kept)), *supports),
+        position=allele.position,
+        ref=reference,
+        alts=(spell([allele], reference, allele.position),),
+        genotype=(0,) * (ploidy - best) + (1,) * best,
+        allele_depths=(int(evidence.matches[allele.candidate]), int(evidence.supports[allele.candidate])),
+        depth=int(evidence.depth[allele.candidate]),
+        coverage=int(evidence.coverage[allele.candidate]),
+        **_qualities(logs, logs[0]),
     )
 
 
-def _genotype_logs(logs: np.ndarray, run: Sequence[int], ploidy: int) -> dict[tuple[int, ...], float]:
-    """Normalised log-probability of each genotype over the reference and the alleles of ``run``."""
-    found = {}
-    for genotype in genotypes(len(run) + 1, ploidy):
-        total = 0.0
-        for number, candidate in enumerate(run, start=1):
-            # On a haploid contig the one copy is what the classifier calls two.
-            total += float(logs[candidate, genotype.count(number) * 2 // ploidy])
-        found[genotype] = total
-    norm = float(np.logaddexp.reduce(list(found.values())))
-    return {genotype: value - norm for genotype, value in found.items()}
+def _call_together(
+    planes: ShardPlanes, evidence: AlleleEvidence, cluster: list[Allele], ploidy: int
+) -> Iterator[CalledSite]:
+    """The sites of alleles that overlap, from the likeliest pair of haplotypes."""
+    found = pair_haplotypes(planes, cluster, evidence.log_probabilities, ploidy)
+    chosen = found.pairs[int(found.logs.argmax())]
+    carried = sorted({piece for haplotype in chosen for piece in found.pieces[haplotype]})
+    for start in sorted({found.start(piece) for piece in carried}):
+        listed = [piece for piece in carried if found.start(piece) == start]
+        spanning = [piece for piece in carried if found.start(piece) < start < found.stop(piece)]
+        yield _site(planes, evidence, found, chosen, start, listed, spanning)
+
+
+def _site(
+    planes: ShardPlanes,
+    evidence: AlleleEvidence,
+    found: Haplotypes,
+    chosen: np.ndarray,
+    start: int,
+    listed: list[Piece],
+    spanning: list[Piece],
+) -> CalledSite:
+    """One record of a cluster: the pieces that start at a position, and ``*`` where others span it."""
+    reads_as = np.array([_read_as(found, pieces, start, listed, bool(spanning)) for pieces in found.pieces])
+    ploidy, alleles = found.pairs.shape[1], 1 + len(listed) + bool(spanning)
+    order = genotypes(alleles, ploidy)
+    number = {genotype: place for place, genotype in enumerate(order)}
+    read = np.sort(reads_as[found.pairs], axis=1)
+    logs = np.full(len(order), -np.inf)
+    np.maximum.at(logs, [number[genotype] for genotype in map(tuple, read.tolist())], found.logs)
+    members = sorted({place for piece in listed for place in piece})
+    absent = found.logs[(found.copies[:, members] == 0).all(1)]
+    candidates = [found.alleles[place].candidate for place in members]
+    stop = max(found.stop(piece) for piece in listed)
+    reference = _reference(planes, candidates[0], start, stop)
+    pieces = [[found.alleles[place] for place in piece] for piece in listed]
+    alts = [spell(piece, reference, start) for piece in pieces]
+    spare = 0 if spanning else _shared_end([reference, *alts])
+    depth = int(evidence.depth[candidates].max())
+    supports = [_supports(evidence, found, piece, listed) for piece in listed]
+    supports += [max(_supports(evidence, found, piece, [piece]) for piece in spanning)] if spanning else []
+    matches = min(int(evidence.matches[candidates].min()), max(0, depth - sum(supports)))
+    return CalledSite(
+        contig=planes.shard.contig,
+        position=start,
+        ref=reference[: len(reference) - spare],
+        alts=(*(alt[: len(alt) - spare] for alt in alts), *([SPANNED] if spanning else [])),
+        genotype=tuple(sorted(int(allele) for allele in reads_as[chosen])),
+        allele_depths=(matches, *supports),
+        depth=depth,
+        coverage=int(evidence.coverage[candidates].max()),
+        **_qualities(logs.tolist(), float(np.logaddexp.reduce(absent)) if absent.size else -math.inf),
+    )
+
+
+def _read_as(found: Haplotypes, pieces: tuple[Piece, ...], start: int, listed: list[Piece], spanned: bool) -> int:
+    """Number of the allele that a haplotype shows in a record at a position."""
+    for piece in pieces:
+        if piece in listed:
+            return 1 + listed.index(piece)
+        if spanned and found.start(piece) < start < found.stop(piece):
+            return 1 + len(listed)
+    return 0
+
+
+def _supports(evidence: AlleleEvidence, found: Haplotypes, piece: Piece, listed: list[Piece]) -> int:
+    """Reads that show all of a piece, but for those of a listed piece that holds more than it."""
+    number = min(int(evidence.supports[found.alleles[place].candidate]) for place in piece)
+    more = [other for other in listed if set(other) > set(piece)]
+    return max(0, number - sum(_supports(evidence, found, other, listed) for other in more))
+
+
+def _qualities(logs: list[float], absent: float) -> dict:
+    """QUAL, GQ and PL from the logarithms of the genotypes' probabilities and that of no allele of the record."""
+    best = max(range(len(logs)), key=lambda place: logs[place])
+    total = float(np.logaddexp.reduce(logs))
+    others = float(np.logaddexp.reduce([log for place, log in enumerate(logs) if place != best]))
+    pl = (min(999.0, (logs[best] - log) * 10 / math.log(10)) for log in logs)
+    return {
+        "qual": round(_phred(absent), 1),
+        "gq": min(99, round(_phred(others - total))),
+        "pl": tuple(round(value) for value in pl),
+    }
 
 
 def _phred(log_probability: float) -> float:
     return min(MAX_PHRED, max(0.0, -10 * log_probability / math.log(10)))
 
 
-def _spell(planes: ShardPlanes, run: list[int]) -> tuple[str, tuple[str, ...]]:
-    """REF and ALT of the alleles of one column, over the longest of their deletions."""
-    table = planes.candidates
-    window, column = int(table.window[run[0]]), int(table.column[run[0]])
-    deleted = max(max(0, -int(table.length[candidate])) for candidate in run)
-    codes = planes.reference[window, column : column + deleted + 1]
-    ref = "".join(BASES[code] for code in codes)
-    alts = []
-    for candidate in run:
-        length = int(table.length[candidate])
-        if length == 0:
-            alts.append(BASES[table.code[candidate]] + ref[1:])
-        else:
-            inserted = table.sequence[table.sequence_start[candidate] : table.sequence_start[candidate + 1]]
-            alts.append(ref[0] + "".join(BASES[code] for code in inserted) + ref[1 + max(0, -length) :])
-    return ref, tuple(alts)
+def _reference(planes: ShardPlanes, candidate: int, start: int, stop: int) -> str:
+    """Reference bases of a stretch that starts in a candidate's window, or in the one before it."""
+    window, width = int(planes.candidates.window[candidate]), planes.grid.reference_length
+    origin = (planes.shard.first_window + window) * width - planes.grid.halo
+    return "".join(BASES[code] for code in planes.reference[window, start - origin : stop - origin])
 
 
-def _without_conflicts(sites: list[CalledSite], ploidy: int) -> list[CalledSite]:
-    """Sites such that no haplotype carries two alleles at one place; the site of higher QUAL stays as it is."""
-    kept: dict[int, CalledSite] = {}
-    for index in sorted(range(len(sites)), key=lambda index: (-sites[index].qual, index)):
-        site = sites[index]
-        room = ploidy - max((_copies(other) for other in _overlapping(kept, sites, index)), default=0)
-        if _copies(site) <= room:
-            kept[index] = site
-        elif room > 0:
-            reduced = _with_copies(site, room)
-            if reduced is not None:
-                kept[index] = reduced
-    return [kept[index] for index in sorted(kept)]
-
-
-def _overlapping(kept: dict[int, CalledSite], sites: list[CalledSite], index: int) -> Iterator[CalledSite]:
-    """Sites already kept whose changed bases overlap those of a site."""
-    start, stop = _changed(sites[index])
-    for step in (-1, 1):
-        at = index + step
-        # A site further off than the longest allele cannot reach here; 1,000 bp is beyond any allele that reads show.
-        while 0 <= at < len(sites) and abs(sites[at].position - sites[index].position) < 1000:
-            if at in kept:
-                low, high = _changed(kept[at])
-                if low < stop and start < high:
-                    yield kept[at]
-            at += step
-
-
-def _changed(site: CalledSite) -> tuple[int, int]:
-    """Reference bases that a site's alleles replace; an insertion replaces none, and so conflicts with none."""
-    if all(len(alt) == len(site.ref) == 1 for alt in site.alts):
-        return site.position, site.position + 1
-    return site.position + 1, site.position + len(site.ref)
-
-
-def _copies(site: CalledSite) -> int:
-    return sum(allele > 0 for allele in site.genotype)
-
-
-def _with_copies(site: CalledSite, copies: int) -> CalledSite | None:
-    """The site with its likeliest genotype of that many alternative copies; None where it would lose an allele."""
-    ploidy = len(site.genotype)
-    order = genotypes(len(site.alts) + 1, ploidy)
-    allowed = [genotype for genotype in order if sum(allele > 0 for allele in genotype) == copies]
-    best = min(allowed, key=lambda genotype: site.pl[order.index(genotype)], default=None)
-    if best is None or len(site.alts) > 1:
-        return None
-    return CalledSite(**{**site.__dict__, "genotype": best, "gq": 0})
+def _shared_end(alleles: list[str]) -> int:
+    """Last bases that all alleles share, but for one base of each."""
+    shared = 0
+    while shared < min(map(len, alleles)) - 1 and len({allele[-1 - shared] for allele in alleles}) == 1:
+        shared += 1
+    return shared
 
 
 def _filtered(site: CalledSite, pass_qual: float, pass_gq: float) -> CalledSite:
     failed = ("LowQual",) * (site.qual < pass_qual) + ("LowGQ",) * (site.gq < pass_gq)
-    return CalledSite(**{**site.__dict__, "filters": (*site.filters, *failed)}) if failed else site
+    return replace(site, filters=(*site.filters, *failed)) if failed else site

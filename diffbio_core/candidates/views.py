@@ -172,6 +172,7 @@ def cut_views(
         planes.reference,
         planes.grid.reference_length,
         planes.shard.first_window * planes.grid.reference_length - planes.grid.halo,
+        planes.contig_length,
         which,
         depth.covering,
         depth.shown,
@@ -231,6 +232,7 @@ def _cut(
     reference,
     reference_length,
     first,
+    contig_length,
     which,
     covering,
     shown,
@@ -276,6 +278,8 @@ def _cut(
         supports[:] = False
         for entry in range(support_start[candidate], support_start[candidate + 1]):
             supports[support_lane[entry]] = True
+        contig_start = -(first + window[candidate] * reference_length)
+        ends = contig_start, contig_start + contig_length
         row = 0
         reverse = 0
         for lane in range(lanes):
@@ -310,7 +314,7 @@ def _cut(
             elif supports[lane]:
                 role = SUPPORTS
             else:
-                role = _role(cells, qualities, bases, center, change, inserted, center + tract + abs(change))
+                role = _role(cells, qualities, bases, center, change, inserted, center + tract + abs(change), ends)
             view_group[view, row] = 1 + 2 * role + (1 if middle & REVERSE_STRAND else 0)
             reverse += 1 if middle & REVERSE_STRAND else 0
             read_of_row[row] = read
@@ -341,12 +345,13 @@ def _neighbours(candidate, reference_length, first, window, column, length, supp
 
 
 @numba.njit(cache=True)
-def _role(cells, qualities, bases, center, change, inserted, last):
+def _role(cells, qualities, bases, center, change, inserted, last, ends):
     """Role of a read that was aligned without the indel, by which sequence its bases fit better.
 
     Aligners write an indel near a read's end as mismatches, since those cost less than a gap. So the read is held
     against the reference, and against the allele with either its left or its right part in place; a read that does not
-    leave the repeat that the indel can be shifted in fits both alike.
+    leave the repeat that the indel can be shifted in fits both alike. One that reaches the contig's start or end
+    (``ends``, columns) does not stop within the repeat, but where the sequence does: it is not moved over that end.
     """
     # Past an indel of its own the read's bases are in other places, so it is looked at up to there; one where the
     # candidate lies is another allele.
@@ -398,10 +403,17 @@ def _role(cells, qualities, bases, center, change, inserted, last):
             expected = bases[here + change] if beyond + change >= -MIN_HALO else np.uint8(N_BASE)
         if expected != code and expected != N_BASE:
             right_in_place += cost
+    at_start, at_end = low == ends[0], high == ends[1]
     as_allele = min(left_in_place, right_in_place)
+    if at_start and not at_end:
+        as_allele = left_in_place
+    elif at_end and not at_start:
+        as_allele = right_in_place
     if as_allele + REALIGNED_GAIN <= as_reference:
         return SUPPORTS
-    return DIFFERS if as_reference < as_allele else UNINFORMATIVE
+    if as_reference < as_allele or (as_reference == as_allele and (at_start or at_end)):
+        return DIFFERS
+    return UNINFORMATIVE
 
 
 @numba.njit(cache=True)

@@ -13,9 +13,10 @@ What becomes of each kind of record, here and in ``packing``:
 - Base qualities that are missing (0xFF) are 30; a mapping quality of 255, which means unknown, is 60.
 - Bases other than A, C, G and T, in reads and in the reference, are N: they show no allele and match nothing.
 - Columns outside the contig hold what a read aligns there, but no candidate.
+- ``=`` in a sequence is the reference's base.
 - Mates are reads of one name that name each other's positions. Where they overlap, the one that comes first in the file
-  is used, skipped regions and all, and the other from the first position past it. Reads whose name is missing (``*``)
-  have no mate.
+  is used, with the better of both bases in each column, and the other from the first position past it; where their
+  indels differ there, one of them is used alone (see ``mates``). Reads whose name is missing (``*``) have no mate.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class ReadTable:
         end: One past the last reference position.
         name_hash: Hash of the read's name, the same for both mates.
         fate: Index into ``SET_ASIDE``.
+        pair: The same number for two mates that overlap; 0 for other reads.
     """
 
     offset: Int64[np.ndarray, "reads"]
@@ -75,6 +77,7 @@ class ReadTable:
     end: Int32[np.ndarray, "reads"]
     name_hash: UInt64[np.ndarray, "reads"]
     fate: UInt8[np.ndarray, "reads"]
+    pair: UInt64[np.ndarray, "reads"]
 
     def __len__(self) -> int:
         return self.offset.size
@@ -82,7 +85,7 @@ class ReadTable:
     @classmethod
     def empty(cls, number: int) -> ReadTable:
         """Room for a number of reads."""
-        kinds = (np.int64, np.int32, np.int32, np.int32, np.uint64, np.uint8)
+        kinds = (np.int64, np.int32, np.int32, np.int32, np.uint64, np.uint8, np.uint64)
         return cls(*(np.empty(number, kind) for kind in kinds))
 
     def select(self, chosen: Bool[np.ndarray, "reads"]) -> ReadTable:
@@ -134,6 +137,7 @@ class RecordScan:
             table.end,
             table.name_hash,
             table.fate,
+            table.pair,
             self._pair_hash,
             self._pair_end,
             start,
@@ -166,6 +170,28 @@ def cigar_operation(raw, cigar, operation):
     """Kind and length of an operation of a CIGAR that starts at a byte offset."""
     value = little_endian_32(raw, cigar + 4 * operation) & np.int64(0xFFFFFFFF)
     return value & 15, value >> 4
+
+
+@numba.njit(cache=True)
+def next_run(raw, cigar, operation, operations):
+    """Kind and length of the next operation, joined with those of its kind behind it; and the operation after them.
+
+    Padding and operations of length 0 are skipped, so what they part is joined. ``=`` and ``X`` are M. Past the last
+    operation the length is 0.
+    """
+    kind = np.int64(CIGAR_P)
+    run = np.int64(0)
+    while operation < operations:
+        next_kind, length = cigar_operation(raw, cigar, operation)
+        if next_kind == CIGAR_EQ or next_kind == CIGAR_X:
+            next_kind = np.int64(CIGAR_M)
+        if length > 0 and next_kind != CIGAR_P:
+            if run > 0 and next_kind != kind:
+                break
+            kind = next_kind
+            run += length
+        operation += 1
+    return kind, run, operation
 
 
 @numba.njit(cache=True)
@@ -233,7 +259,7 @@ def _look_up(pair_hash, pair_end, pair):
 
 
 @numba.njit(cache=True)
-def _describe(raw, offsets, start, alignment_start, end, name_hash, fate, pair_hash, pair_end, low):
+def _describe(raw, offsets, start, alignment_start, end, name_hash, fate, pair, pair_hash, pair_end, low):
     """Fill the table; returns the start of the last record."""
     position = np.int64(low)
     for read in range(offsets.size):
@@ -247,6 +273,7 @@ def _describe(raw, offsets, start, alignment_start, end, name_hash, fate, pair_h
         start[read] = alignment_start[read] = position
         end[read] = min(position + 1, _LAST_POSITION)
         name_hash[read] = 0
+        pair[read] = 0
         fate[read] = MALFORMED
         name = record + 32
         cigar = name + name_length
@@ -295,14 +322,16 @@ def _describe(raw, offsets, start, alignment_start, end, name_hash, fate, pair_h
         if flag & 1 and not flag & 8 and not unnamed and mate_contig == little_endian_32(raw, record):
             mate = little_endian_32(raw, record + 24)
             both = (min(position, mate) << 32) ^ max(position, mate)
-            pair = max(_mix(name_hash[read] ^ _mix(np.uint64(both))), np.uint64(1))
-            found = _look_up(pair_hash, pair_end, pair) if mate <= position else np.int64(-1)
+            shared = max(_mix(name_hash[read] ^ _mix(np.uint64(both))), np.uint64(1))
+            found = _look_up(pair_hash, pair_end, shared) if mate <= position else np.int64(-1)
             if found > position:
+                pair[read] = shared
                 start[read] = min(found, end[read])
                 if found >= end[read]:
                     fate[read] = MATE_OVERLAP
             elif found < 0 and position <= mate < end[read] and end[read] > low:
-                _insert(pair_hash, pair_end, pair, end[read])
+                pair[read] = shared
+                _insert(pair_hash, pair_end, shared, end[read])
     return position
 
 

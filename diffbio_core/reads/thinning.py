@@ -16,12 +16,14 @@ import numba
 import numpy as np
 from jaxtyping import Float64, Int32, Int64, UInt8
 
+from diffbio_core.reads.mates import settle_mates
 from diffbio_core.reads.records import (
     CIGAR_D,
     CIGAR_EQ,
     CIGAR_M,
     CIGAR_N,
     CIGAR_X,
+    MATE_OVERLAP,
     SET_ASIDE,
     THINNED,
     USED,
@@ -55,7 +57,8 @@ class IntervalReads:
         offset: Byte offset of each record's fixed part in ``raw``; reads are in order of ``start``.
         start: First reference position (0-based) that the read is used from: its own start, or past its mate's end.
         alignment_start: First reference position (0-based) of the alignment.
-        end: One past the last reference position.
+        end: One past the last reference position that the read is used to.
+        mate: Byte offset in ``raw`` of the mate that the read is joined with where they overlap, or -1.
         rank: Number below ``NUM_RANKS`` from the hash of the read's name, from other bits than those that thinning
             looks at.
         thinned: Reads that cover each position of the interval and were thinned.
@@ -67,6 +70,7 @@ class IntervalReads:
     start: Int32[np.ndarray, "reads"]
     alignment_start: Int32[np.ndarray, "reads"]
     end: Int32[np.ndarray, "reads"]
+    mate: Int64[np.ndarray, "reads"]
     rank: UInt8[np.ndarray, "reads"]
     thinned: Int32[np.ndarray, "positions"]
     counts: Int64[np.ndarray, "fates"]
@@ -79,7 +83,7 @@ class IntervalReads:
         """No reads at all."""
         table = ReadTable.empty(0)
         lost = np.zeros(interval.stop - interval.start, np.int32)
-        return _in_order(np.empty(0, np.uint8), table, lost, np.zeros(len(SET_ASIDE), int))
+        return _in_order(np.empty(0, np.uint8), table, interval, lost, np.zeros(len(SET_ASIDE), int))
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def scan_records(raw: UInt8[np.ndarray, "bytes"], interval: Interval) -> Interva
     depth.add(table)
     depth.thin(raw, table)
     counts = table.count_fates(interval.core_start, interval.core_stop)
-    return _in_order(raw, _wanted(table, interval), depth.thinned, counts)
+    return _in_order(raw, _wanted(table, interval), interval, depth.thinned, counts)
 
 
 def scan_pieces(pieces: Callable[[], Iterable[UInt8[np.ndarray, "bytes"]]], interval: Interval) -> IntervalReads:
@@ -157,14 +161,23 @@ def scan_pieces(pieces: Callable[[], Iterable[UInt8[np.ndarray, "bytes"]]], inte
         return IntervalReads.none(interval)
     tables = [table for _, table in kept]
     joined = ReadTable(*(np.concatenate([getattr(t, name) for t in tables]) for name in ReadTable.__dataclass_fields__))
-    return _in_order(np.concatenate([records for records, _ in kept]), joined, depth.thinned, counts)
+    return _in_order(np.concatenate([records for records, _ in kept]), joined, interval, depth.thinned, counts)
 
 
 def _wanted(table: ReadTable, interval: Interval) -> ReadTable:
-    return table.select((table.fate == USED) & (table.end > interval.start) & (table.start < interval.stop))
+    """Reads of the interval, with mates that lie within their first."""
+    counted = (table.fate == USED) | ((table.fate == MATE_OVERLAP) & (table.pair != 0))
+    return table.select(counted & (table.end > interval.start) & (table.alignment_start < interval.stop))
 
 
-def _in_order(raw: np.ndarray, table: ReadTable, thinned: np.ndarray, counts: np.ndarray) -> IntervalReads:
+def _in_order(
+    raw: np.ndarray, table: ReadTable, interval: Interval, thinned: np.ndarray, counts: np.ndarray
+) -> IntervalReads:
+    before = table.count_fates(interval.core_start, interval.core_stop)
+    mate = settle_mates(raw, table)
+    counts = counts + table.count_fates(interval.core_start, interval.core_stop) - before
+    used = (table.fate == USED) & (table.end > interval.start) & (table.start < interval.stop)
+    table, mate = table.select(used), mate[used]
     order = np.argsort(table.start, kind="stable")
     rank = (table.name_hash % np.uint64(NUM_RANKS)).astype(np.uint8)
     return IntervalReads(
@@ -173,6 +186,7 @@ def _in_order(raw: np.ndarray, table: ReadTable, thinned: np.ndarray, counts: np
         start=table.start[order],
         alignment_start=table.alignment_start[order],
         end=table.end[order],
+        mate=mate[order],
         rank=rank[order],
         thinned=thinned,
         counts=counts,

@@ -80,6 +80,7 @@ def pack_shard(
         reads.offset,
         reads.start,
         reads.end,
+        reads.mate,
         reads.rank,
         reference,
         first,

@@ -14,18 +14,16 @@ from diffbio_core.candidates.discovery import (
     MIN_MAPPING_QUALITY,
     IndelEvents,
 )
+from diffbio_core.reads.mates import join_mates
 from diffbio_core.reads.records import (
     CIGAR_D,
-    CIGAR_EQ,
     CIGAR_I,
     CIGAR_M,
     CIGAR_N,
-    CIGAR_P,
     CIGAR_S,
-    CIGAR_X,
-    cigar_operation,
     little_endian_16,
     little_endian_32,
+    next_run,
 )
 from diffbio_core.windows.encoding import (
     CODE_MASK,
@@ -44,7 +42,11 @@ from diffbio_core.windows.encoding import (
 from diffbio_core.windows.lanes import LaneRows
 from diffbio_core.windows.planes import LANES_PER_BLOCK
 
-_CODES_OF_BYTE = np.stack([np.repeat(CODE_OF_NIBBLE, 16), np.tile(CODE_OF_NIBBLE, 16)], axis=1)
+_AS_REFERENCE = 6
+"""Code of the base ``=`` until the reference's stands in its place."""
+
+_CODE_OF_NIBBLE = np.concatenate([[np.uint8(_AS_REFERENCE)], CODE_OF_NIBBLE[1:]])
+_CODES_OF_BYTE = np.stack([np.repeat(_CODE_OF_NIBBLE, 16), np.tile(_CODE_OF_NIBBLE, 16)], axis=1)
 
 
 class Planes(NamedTuple):
@@ -75,14 +77,15 @@ class Tally(NamedTuple):
 
 
 @numba.njit(cache=True)
-def project_reads(raw, offset, start, end, rank, reference, first, reference_length, halo, planes, tally):
+def project_reads(raw, offset, start, end, mate, rank, reference, first, reference_length, halo, planes, tally):
     """Fill planes and tally from reads in order of start; returns the number of indel events.
 
     Args:
         raw: Bytes that hold the records.
         offset: Byte offset of each record's fixed part.
         start: Position that each read is used from.
-        end: One past its last position.
+        end: One past the last position that it is used to.
+        mate: Byte offset of the record whose bases it is joined with where they overlap; -1 where there is none.
         rank: Its rank, from its name.
         reference: Base codes of the shard's columns.
         first: Position of the shard's first column.
@@ -96,17 +99,20 @@ def project_reads(raw, offset, start, end, rank, reference, first, reference_len
     lanes = planes.base.shape[0] * LANES_PER_BLOCK
     columns = tally.coverage_change.size - 1
     lane_end = np.full((windows, lanes), -(2**31), np.int64)
-    codes = np.empty(1024, np.uint8)
+    codes, other = np.empty(1024, np.uint8), np.empty(1024, np.uint8)
     found = (0, 0)
     for read in range(offset.size):
         record = offset[read]
         begin = np.int64(start[read]) - first
         stop = np.int64(end[read]) - first
-        length = little_endian_32(raw, record + 16)
-        sequence = record + 32 + np.int64(raw[record + 8]) + 4 * little_endian_16(raw, record + 12)
-        if length + 1 > codes.size:
-            codes = np.empty(2 * length, np.uint8)
-        _decode(raw[sequence : sequence + (length + 1) // 2], codes)
+        if little_endian_32(raw, record + 16) + 1 > codes.size:
+            codes = np.empty(2 * little_endian_32(raw, record + 16), np.uint8)
+        phred = _decode(raw, record, codes, reference, first)
+        if mate[read] >= 0:
+            if little_endian_32(raw, mate[read] + 16) + 1 > other.size:
+                other = np.empty(2 * little_endian_32(raw, mate[read] + 16), np.uint8)
+            other_phred = _decode(raw, mate[read], other, reference, first)
+            phred = join_mates(raw, record, mate[read], codes, phred, other, other_phred)
         if raw[record + 9] >= MIN_MAPPING_QUALITY:
             tally.coverage_change[min(max(begin, 0), columns)] += 1
             tally.coverage_change[min(stop, columns)] -= 1
@@ -127,9 +133,11 @@ def project_reads(raw, offset, start, end, rank, reference, first, reference_len
                 raw,
                 record,
                 codes,
+                phred,
                 rank[read],
                 first + origin,
                 max(begin - origin, 0),
+                stop - origin,
                 reference,
                 halo,
                 planes,
@@ -142,16 +150,52 @@ def project_reads(raw, offset, start, end, rank, reference, first, reference_len
 
 
 @numba.njit(cache=True)
-def _decode(packed, codes):
-    """Base codes of a BAM sequence, two bases a byte."""
+def _decode(raw, record, codes, reference, first):
+    """Base codes of a record, two bases a byte, written to ``codes``; returns its qualities."""
+    length = little_endian_32(raw, record + 16)
+    operations = little_endian_16(raw, record + 12)
+    sequence = record + 32 + np.int64(raw[record + 8]) + 4 * operations
+    packed = raw[sequence : sequence + (length + 1) // 2]
     for byte in range(packed.size):
         codes[2 * byte] = _CODES_OF_BYTE[packed[byte], 0]
         codes[2 * byte + 1] = _CODES_OF_BYTE[packed[byte], 1]
+    # A nibble of a byte is 0 where subtracting 1 from each borrows.
+    zero = np.uint8(0)
+    for byte in range(length // 2):
+        zero |= (packed[byte] - np.uint8(0x11)) & ~packed[byte] & np.uint8(0x88)
+    if zero or (length % 2 and codes[length - 1] == _AS_REFERENCE):
+        _fill_in(raw, record, codes[:length], reference, first)
+    return raw[sequence + packed.size :][:length]
 
 
 @numba.njit(cache=True)
-def _project_read(raw, record, codes, rank, window_start, clip, reference, halo, planes, window, lane, tally, found):
-    """Write one read to its lane of one window, from column ``clip`` on; columns here are the window's own.
+def _fill_in(raw, record, codes, reference, first):
+    """Put the reference's bases in place of ``=``; N where none is aligned or known."""
+    operations = little_endian_16(raw, record + 12)
+    cigar = record + 32 + np.int64(raw[record + 8])
+    column = little_endian_32(raw, record + 4) - first
+    query = np.int64(0)
+    operation = 0
+    while operation < operations:
+        kind, run, operation = next_run(raw, cigar, operation, operations)
+        if kind == CIGAR_M:
+            for step in range(run):
+                if codes[query + step] == _AS_REFERENCE and 0 <= column + step < reference.size:
+                    codes[query + step] = reference[column + step]
+        if kind == CIGAR_M or kind == CIGAR_D or kind == CIGAR_N:
+            column += run
+        if kind == CIGAR_M or kind == CIGAR_I or kind == CIGAR_S:
+            query += run
+    for place in range(codes.size):
+        if codes[place] == _AS_REFERENCE:
+            codes[place] = N_BASE
+
+
+@numba.njit(cache=True)
+def _project_read(
+    raw, record, codes, phred, rank, window_start, clip, stop, reference, halo, planes, window, lane, tally, found
+):
+    """Write one read to its lane of one window, from column ``clip`` to ``stop``; columns here are the window's own.
 
     Nothing is written where the read has no cell in the window.
 
@@ -168,10 +212,8 @@ def _project_read(raw, record, codes, rank, window_start, clip, reference, halo,
     counts = mapped >= MIN_MAPPING_QUALITY
     if mapped == 255:
         mapped = np.uint8(UNKNOWN_MAPPING_QUALITY)
-    length = little_endian_32(raw, record + 16)
     operations = little_endian_16(raw, record + 12)
     cigar = record + 32 + np.int64(raw[record + 8])
-    phred = raw[cigar + 4 * operations + (length + 1) // 2 :][:length]
     # SAM specification 4.2: 0xFF in every place where qualities are missing.
     no_quality = phred[0] == 255
     strand = np.uint8(REVERSE_STRAND if little_endian_16(raw, record + 14) & 16 else 0)
@@ -181,11 +223,11 @@ def _project_read(raw, record, codes, rank, window_start, clip, reference, halo,
     before = np.int64(CIGAR_M)
     operation = 0
     while operation < operations:
-        kind, run, operation = _next_run(raw, cigar, operation, operations)
+        kind, run, operation = next_run(raw, cigar, operation, operations)
         if kind == CIGAR_M:
             aligned = True
             low = max(column, clip)
-            high = min(column + run, positions)
+            high = min(column + run, stop, positions)
             if low < high:
                 first_cell = min(first_cell, low)
                 shown = codes[query + low - column : query + high - column]
@@ -205,7 +247,9 @@ def _project_read(raw, record, codes, rank, window_start, clip, reference, halo,
                     )
         elif kind == CIGAR_I or kind == CIGAR_D:
             anchor = column - 1
-            if clip <= anchor < positions and bases[anchor] & CODE_MASK != NO_READ:
+            # Where a read is cut, what would be deleted next is its mate's.
+            last = stop if kind == CIGAR_I else stop - 1
+            if clip <= anchor < min(last, positions) and bases[anchor] & CODE_MASK != NO_READ:
                 signed = run if kind == CIGAR_I else -run
                 if not bases[anchor] & INDEL_FOLLOWS:
                     bases[anchor] |= np.uint8(INSERTION_FOLLOWS if kind == CIGAR_I else DELETION_FOLLOWS)
@@ -219,7 +263,7 @@ def _project_read(raw, record, codes, rank, window_start, clip, reference, halo,
                     found = _note_event(tally, found, window, lane, left, signed, inserted, counts)
             if kind == CIGAR_D and aligned:
                 low = max(column, clip)
-                high = min(column + run, positions)
+                high = min(column + run, stop, positions)
                 if low < high:
                     first_cell = min(first_cell, low)
                     bases[low:high] = DELETED | strand
@@ -238,27 +282,6 @@ def _project_read(raw, record, codes, rank, window_start, clip, reference, halo,
         rows.read_rank[rows.used[0]] = rank
         rows.used[0] += 1
     return found
-
-
-@numba.njit(cache=True)
-def _next_run(raw, cigar, operation, operations):
-    """Kind and length of the next operation, joined with those of its kind behind it; and the operation after them.
-
-    Padding and operations of length 0 are skipped, so what they part is joined. ``=`` and ``X`` are M.
-    """
-    kind = np.int64(CIGAR_P)
-    run = np.int64(0)
-    while operation < operations:
-        next_kind, length = cigar_operation(raw, cigar, operation)
-        if next_kind == CIGAR_EQ or next_kind == CIGAR_X:
-            next_kind = np.int64(CIGAR_M)
-        if length > 0 and next_kind != CIGAR_P:
-            if run > 0 and next_kind != kind:
-                break
-            kind = next_kind
-            run += length
-        operation += 1
-    return kind, run, operation
 
 
 @numba.njit(cache=True)
@@ -282,6 +305,9 @@ def _left_shift(bases, reference, clip, anchor, signed, codes, query):
         there = anchor - shift
         code = reference[there]
         if code >= N_BASE or bases[there] & CODE_MASK != code or bases[there - 1] & INDEL_FOLLOWS:
+            break
+        # Behind a skipped region no further than the read's own first column, where its row of a view is.
+        if bases[there - 1] & CODE_MASK == NO_READ:
             break
         if signed < 0:
             if there - signed >= reference.size or reference[there - signed] != code:

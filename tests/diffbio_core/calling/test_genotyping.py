@@ -84,11 +84,15 @@ def test_an_uncertain_genotype_is_listed_with_a_filter():
 
 
 def test_no_haplotype_carries_two_alleles_at_one_place():
-    deletion, change = (20, -6, "", HOM), (23, 0, "A" if base(23) != "A" else "C", HET)
-    (site,) = call(deletion, change)
-    assert site.position == 20
-    both = call((20, -6, "", HET), (23, 0, change[2], (0.01, 0.09, 0.9)))
-    assert [site.genotype for site in both] == [(0, 1), (0, 1)]
+    new = "A" if base(23) != "A" else "C"
+    (site,) = call((20, -6, "", (0.00001, 0.00009, 0.9999)), (23, 0, new, HET))
+    assert (site.position, site.genotype) == (20, (1, 1))
+    # No read shows the reference where one haplotype lacks it and the other is changed.
+    deletion, change = call((20, -6, "", HET), (23, 0, new, (0.01, 0.09, 0.9)))
+    assert (deletion.position, deletion.genotype, len(deletion.pl)) == (20, (0, 1), 3)
+    assert (change.ref, change.alts, change.genotype) == (base(23), (new, "*"), (1, 2))
+    assert change.pl[4] == 0
+    assert change.qual == pytest.approx(20, abs=0.5)
 
 
 def test_genotypes_stand_in_the_order_of_vcf():

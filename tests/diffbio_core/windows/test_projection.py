@@ -25,7 +25,7 @@ from diffbio_core.windows.packing import shard_interval
 from diffbio_core.windows.planes import LANES_PER_BLOCK, PlaneBuffers, ShardPlanes
 from diffbio_core.windows.projection import Planes, Tally, project_reads
 from diffbio_io.alignments.reader import AlignmentReader
-from tests.alignments import Sam, dense_planes, shard_codes, write_bam
+from tests.alignments import Sam, dense_planes, pack, shard_codes, write_bam
 from tests.random_reads import random_reads, random_reference
 
 GRID = WindowGrid(256, 192, 3)
@@ -165,12 +165,56 @@ def test_reads_that_touch_share_a_lane(planes_of):
     assert np.flatnonzero(base & READ_START).tolist() == [0, 5]
 
 
-def test_where_mates_overlap_the_first_of_the_file_is_used(planes_of):
-    first = Sam(100, "10M", "A" * 10, flag=0x41, mate=106)
-    second = Sam(106, "10M", "C" * 10, flag=0x81, mate=100)
+def test_where_mates_overlap_the_better_base_is_used(planes_of):
+    first = Sam(100, "10M", "AAAAAAAANA", "IIIIIIII##", flag=0x41, mate=106)
+    second = Sam(106, "10M", "CAGTCCCCCC", "II5+IIIIII", flag=0x81, mate=100)
     planes = planes_of(first, second)
-    assert codes(planes) == {**dict.fromkeys(range(100, 110), A), **dict.fromkeys(range(110, 116), C)}
+    cells = row(planes)
+    # Two that differ at one quality, two that agree, an N against a base, a worse base against a better one.
+    assert [cells[at][:2] for at in range(106, 110)] == [(N_BASE, 0), (A, 40), (G, 20), (T, 8)]
+    assert [cells[at][:2] for at in range(100, 106)] == [(A, 40)] * 6
+    assert [cells[at][:2] for at in range(110, 116)] == [(C, 40)] * 6
     assert np.count_nonzero(planes.plane("base")[0, 1:] != NO_READ) == 0
+
+
+@pytest.mark.parametrize(("quality", "used"), [("I", "the first"), ("#", "the second")])
+def test_of_mates_with_different_indels_one_is_used_alone(planes_of, quality, used):
+    first = Sam(100, "10M", "A" * 10, quality * 10, flag=0x41, mate=104)
+    second = Sam(104, "2M2D8M", "C" * 10, "I" * 10, flag=0x81, mate=100)
+    planes = planes_of(first, second)
+    if used == "the first":
+        expected = {**dict.fromkeys(range(100, 110), A), **dict.fromkeys(range(110, 116), C)}
+    else:
+        expected = {**dict.fromkeys(range(100, 104), A), **dict.fromkeys(range(104, 116), C), 106: 5, 107: 5}
+    assert codes(planes) == expected
+    assert indels(planes) == ({} if used == "the first" else {105: -2})
+
+
+def test_a_mate_within_the_other_gives_its_better_bases(planes_of):
+    planes = planes_of(
+        Sam(100, "10M", "A" * 10, "#" * 10, flag=0x41, mate=102), Sam(102, "4M", "CCCC", "IIII", flag=0x81, mate=100)
+    )
+    assert codes(planes) == {**dict.fromkeys(range(100, 110), A), **dict.fromkeys(range(102, 106), C)}
+
+
+def test_the_sign_of_the_references_base_is_that_base(tmp_path):
+    reference = "ACGTTGCA" * 64
+    reads = [Sam(100, "3S5M2I5M2D4M", "===" + "==T==" + "==" + "=====" + "===="), Sam(300, "5M", "====A", name="odd")]
+    with AlignmentReader(write_bam(tmp_path / "reads.bam", reads, {"c1": 512})) as reader:
+        (planes,) = pack(reader, reference, WindowGrid(512, 256, 1))
+    found = codes(planes)
+    expected = {at: "ACGTN".index(reference[at]) for at in (*range(100, 110), *range(112, 116), *range(300, 305))}
+    assert found == expected | {102: T, 110: DELETED, 111: DELETED, 304: A}
+    assert planes.indels.sequence.tolist() == [N_BASE, N_BASE]
+
+
+def test_an_indel_right_behind_a_skipped_region_stands_where_the_read_has_a_base(tmp_path):
+    reference = "ACGTTGCA" * 12 + "GATTTTTTCA" + "ACGTTGCA" * 50
+    read = [Sam(80, "5M13N3M1D7M", reference[80:85] + reference[98:101] + reference[102:109], name=n) for n in "ab"]
+    with AlignmentReader(write_bam(tmp_path / "reads.bam", read, {"c1": len(reference)})) as reader:
+        (planes,) = pack(reader, reference, WindowGrid(512, 256, 1))
+    assert (planes.candidates.column - 256).tolist() == [98]
+    assert planes.candidates.length.tolist() == [-1]
 
 
 class Projected:
@@ -190,7 +234,7 @@ class Projected:
             LaneRows.room(30_000, 30_000, 300_000),
         )
         self.events = project_reads(
-            reads.raw, reads.offset, reads.start, reads.end, reads.rank, reference, self.first,
+            reads.raw, reads.offset, reads.start, reads.end, reads.mate, reads.rank, reference, self.first,
             GRID.reference_length, GRID.halo, self.planes, self.tally,
         )  # fmt: skip
         self.packed = ShardPlanes(
