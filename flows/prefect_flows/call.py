@@ -113,9 +113,9 @@ class ArtifactProgress:
         """See `Progress`: here the summary's artifact tells it, and the run's log."""
         get_run_logger().warning(text)
 
-    def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int) -> None:
+    def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int, workers: int) -> None:
         """See `Progress`."""
-        self._pace.planned(shards, bp, finished_shards, finished_bp)
+        self._pace.planned(shards, bp, finished_shards, finished_bp, workers)
         self._update()
 
     def advanced(self, result: ShardResult) -> None:

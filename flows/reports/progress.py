@@ -23,8 +23,8 @@ class Progress(Protocol):
         """Something about the input is odd, but can be worked with."""
         ...
 
-    def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int) -> None:
-        """The shards are known, and how many of them an earlier run has finished."""
+    def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int, workers: int) -> None:
+        """The shards are known, how many of them an earlier run has finished, and how many are worked on at a time."""
         ...
 
     def advanced(self, result: ShardResult) -> None:
@@ -41,7 +41,7 @@ class Silence:
     def warn(self, text: str) -> None:
         """See `Progress`."""
 
-    def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int) -> None:
+    def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int, workers: int) -> None:
         """See `Progress`."""
 
     def advanced(self, result: ShardResult) -> None:
@@ -68,10 +68,10 @@ class Several:
         for other in self._others:
             other.warn(text)
 
-    def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int) -> None:
+    def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int, workers: int) -> None:
         """See `Progress`."""
         for other in self._others:
-            other.planned(shards, bp, finished_shards, finished_bp)
+            other.planned(shards, bp, finished_shards, finished_bp, workers)
 
     def advanced(self, result: ShardResult) -> None:
         """See `Progress`."""
@@ -90,19 +90,26 @@ class Pace:
         self._clock = clock
         self._start = clock()
         self._lock = threading.Lock()
+        self._workers, self._own = 1, 0
+        # When every worker had done its first shard, which takes as long as several: programs are loaded in it.
+        self._mark: tuple[float, int] | None = None
         self.shards = self.done = self.bp = self.done_bp = self._found_bp = 0
 
-    def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int) -> None:
+    def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int, workers: int) -> None:
         """See `Progress`."""
         self.shards, self.bp = shards, bp
         self.done, self.done_bp, self._found_bp = finished_shards, finished_bp, finished_bp
         self._start = self._clock()
+        self._workers, self._mark = max(1, workers), None
 
     def advanced(self, result: ShardResult) -> None:
         """See `Progress`."""
         with self._lock:
             self.done += 1
             self.done_bp += result.core_bp
+            self._own += 1
+            if self._own == self._workers:
+                self._mark = self._clock(), self.done_bp
 
     @property
     def megabases_per_second(self) -> float:
@@ -112,9 +119,11 @@ class Pace:
 
     @property
     def seconds_left(self) -> float | None:
-        """Time that the rest takes at this speed; None before anything is known."""
-        speed = self.megabases_per_second
-        return (self.bp - self.done_bp) / 1e6 / speed if speed > 0 else None
+        """Time that the rest takes at the pace since every worker has done a shard; None before each has done two."""
+        if self._mark is None or self._own < 2 * self._workers:
+            return None
+        seconds, bp = self._clock() - self._mark[0], self.done_bp - self._mark[1]
+        return (self.bp - self.done_bp) * seconds / bp if bp > 0 else None
 
     def __str__(self) -> str:
         left = self.seconds_left
@@ -138,9 +147,9 @@ class PlainProgress:
         """See `Progress`."""
         self._say(f"warning: {text}")
 
-    def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int) -> None:
+    def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int, workers: int) -> None:
         """See `Progress`."""
-        self._pace.planned(shards, bp, finished_shards, finished_bp)
+        self._pace.planned(shards, bp, finished_shards, finished_bp, workers)
         self._say(planned_line(shards, bp, finished_shards))
 
     def advanced(self, result: ShardResult) -> None:
@@ -184,9 +193,9 @@ class BarProgress:
         """See `Progress`."""
         self._bar.console.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
 
-    def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int) -> None:
+    def planned(self, shards: int, bp: int, finished_shards: int, finished_bp: int, workers: int) -> None:
         """See `Progress`."""
-        self._pace.planned(shards, bp, finished_shards, finished_bp)
+        self._pace.planned(shards, bp, finished_shards, finished_bp, workers)
         if finished_shards:
             self._bar.print(planned_line(shards, bp, finished_shards))
         self._bar.update(self._task, total=shards, completed=finished_shards, pace=f"{finished_shards}/{shards} shards")

@@ -158,7 +158,7 @@ class ShardRun(ABC, Generic[Summary]):
         if self._executor is None:
             raise RuntimeError("no workers have been started")
         bp = bp_per_task(self.waiting), bp_per_task(self.finished)
-        self.progress.planned(len(self.waiting) + len(self.finished), sum(bp), len(self.finished), bp[1])
+        self.progress.planned(len(self.waiting) + len(self.finished), sum(bp), len(self.finished), bp[1], self.workers)
         self.results = self.hand_out(self._executor, self.waiting, work, self.progress)
 
     def close_workers(self) -> None:
