@@ -65,7 +65,7 @@ def cell_eval(real: str, predicted: str) -> dict[str, Any]:
             evaluator = MetricsEvaluator(
                 predicted, real, control_pert="control", pert_col="perturbation", num_threads=2, outdir=folder + "/out"
             )
-            results, aggregated = evaluator.compute(profile="full", skip_metrics=["clustering_agreement"])
+            results, aggregated = evaluator.compute(profile="full")
         if counted:
             milliseconds = 1000 * (time.perf_counter() - start)
     mean = aggregated.filter(aggregated["statistic"] == "mean").to_dicts()[0]

@@ -15,7 +15,7 @@ from diffbio_core.evaluation.perturbation.baselines import (
     parts_of,
 )
 from diffbio_core.evaluation.perturbation.groups import CellGroups, check_values
-from diffbio_core.evaluation.perturbation.metrics import Truth
+from diffbio_core.evaluation.perturbation.metrics import Measured, Truth
 from diffbio_core.evaluation.perturbation.scores import PerturbationScores
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.sources.perturbation.modes import check_mode
@@ -84,7 +84,9 @@ def evaluate_perturbations(
     )
     own_controls = guess.cells(guess.control) if controls == "predicted" else None
     baselines = {
-        "mean": truth.measure(mean_baseline(truth_cells, known)),
+        # The mean says the same of every perturbation; that of the others, which stands in for it, would seem to rank
+        # them, by what each is not.
+        "mean": Measured(truth.measure(mean_baseline(truth_cells, known)).values, {}),
         "control": truth.measure(control_baseline(truth_cells)),
     }
     additive = additive_baseline(truth_cells, known, delimiter)

@@ -27,6 +27,14 @@ class Profiles(ABC):
     def mean(self, perturbation: str) -> Float[np.ndarray, "genes"]:
         """Their mean."""
 
+    def cloud(self, perturbation: str) -> Float[np.ndarray, "n genes"]:
+        """Cells whose distribution is that of the cells: fewer where some are alike."""
+        return self.cells(perturbation)
+
+    def kinds(self, perturbations: Sequence[str]) -> tuple[Sequence[str], Int[np.ndarray, "perts"]]:
+        """Perturbations whose cells differ, and which of them each one is like."""
+        return perturbations, np.arange(len(perturbations))
+
 
 class CellGroups(Profiles):
     """Cells by perturbation; a sparse or stored matrix stays so.
@@ -144,6 +152,10 @@ class ConstantProfiles(Profiles):
         profile = self._profiles[perturbation]
         return np.broadcast_to(profile, (self._sizes[perturbation], len(profile)))
 
+    def cloud(self, perturbation: str) -> Float[np.ndarray, "1 genes"]:
+        """The mean, once."""
+        return self._profiles[perturbation][None]
+
     def mean(self, perturbation: str) -> Float[np.ndarray, "genes"]:
         """The mean."""
         return self._profiles[perturbation]
@@ -162,6 +174,10 @@ class SameProfiles(Profiles):
     def mean(self, perturbation: str) -> Float[np.ndarray, "genes"]:
         """Their mean."""
         return self._mean
+
+    def kinds(self, perturbations: Sequence[str]) -> tuple[Sequence[str], Int[np.ndarray, "perts"]]:
+        """All are alike."""
+        return perturbations[:1], np.zeros(len(perturbations), int)
 
 
 class _ChosenRows(CountMatrix):

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from diffbio_core.evaluation.perturbation import effects
 from diffbio_core.evaluation.perturbation.agreement import OVERLAP_SIZES, agreements, count_correlation
+from diffbio_core.evaluation.perturbation.clustering import clustering_agreement, groups_of
 from diffbio_core.evaluation.perturbation.differential import DifferentialExpression, against_controls
 from diffbio_core.evaluation.perturbation.distances import e_distance, spread
 from diffbio_core.evaluation.perturbation.groups import Profiles
@@ -26,6 +27,7 @@ METRICS: dict[str, int | None] = {
     "discrimination_score_l2": 1,
     "discrimination_score_cosine": 1,
     "pearson_edistance": 1,
+    "clustering_agreement": 1,
     **dict.fromkeys(_OVERLAPS, 1),
     "de_spearman_sig": 1,
     "de_direction_match": 1,
@@ -38,7 +40,7 @@ METRICS: dict[str, int | None] = {
 }
 """Best value of each metric; None for counts, which have none."""
 
-OVERALL = ("pearson_edistance", "de_spearman_sig")
+OVERALL = ("pearson_edistance", "clustering_agreement", "de_spearman_sig")
 """Metrics of all perturbations together."""
 
 
@@ -64,7 +66,7 @@ class Truth:
         controls: Measured controls.
         targets: Genes that each perturbation aims at.
         alpha: False discovery rate below which a gene is significant.
-        with_cells: Whether metrics of single cells are wanted, too: e-distance and differential expression.
+        with_cells: Whether metrics that take longer are wanted, too: e-distance, groups, differential expression.
     """
 
     def __init__(
@@ -117,9 +119,11 @@ class Truth:
         overall: dict[str, float] = {}
         if self.with_cells:
             distances = self._distances(names, predicted, own, self.spread if controls is None else spread(own))
-            expression = against_controls(names, predicted.cells, own)
+            kinds, like = predicted.kinds(names)
+            expression = against_controls(kinds, predicted.cells, own).of(like)
             values |= agreements(self.expression.of(places), expression, self.alpha)
             overall = {
+                "clustering_agreement": clustering_agreement(groups_of(true_means), means),
                 "pearson_edistance": float(effects.correlations(distances[None], self.distances[None, places])[0]),
                 "de_spearman_sig": count_correlation(values["de_nsig_counts_real"], values["de_nsig_counts_pred"]),
             }
@@ -139,4 +143,5 @@ class Truth:
         controls: Float[np.ndarray, "n genes"],
         spread_of_controls: float,
     ) -> Float[np.ndarray, "some"]:
-        return np.array([e_distance(profiles.cells(name), controls, spread_of_controls) for name in names])
+        kinds, like = profiles.kinds(names)
+        return np.array([e_distance(profiles.cloud(name), controls, spread_of_controls) for name in kinds])[like]

@@ -11,6 +11,8 @@ import pytest
 import scipy.sparse
 
 from diffbio_core.evaluation.perturbation import METRICS, CellGroups, evaluate_perturbations
+from diffbio_core.evaluation.perturbation.distances import e_distance
+from diffbio_core.evaluation.perturbation.groups import ConstantProfiles, SameProfiles
 from diffbio_core.sources import open_expression
 
 REAL = Path(__file__).parents[5] / "shared" / "data" / "expression" / "perturbench_devel.h5ad"
@@ -53,6 +55,7 @@ def test_halves_of_a_real_screen_score_as_cell_eval_scores_them():
         # Of cell-eval 0.8.2, too, where every perturbation has a value there.
         "mse": 0.0007201046826109654,
         "mae_delta": 0.008747914488704479,
+        "clustering_agreement": 0.7980242971467597,
         "discrimination_score_cosine": 0.8760330578512396,
         "de_spearman_sig": 0.809928646859007,
         "de_direction_match": 1.0,
@@ -187,3 +190,20 @@ def test_the_table_is_text_csv_and_json(scores):
     assert entry["metrics"][0]["metric"] == "pearson_delta"
     assert entry["metrics"][0]["baselines"]["control"] == {"value": None, "defined": 0}
     assert entry["perturbations"]["mae"]["A"] == pytest.approx(float(rows[0]["mae"]))
+
+
+def test_cells_that_are_alike_are_looked_at_once_and_score_the_same():
+    generator = np.random.default_rng(0)
+    profiles = {name: generator.random(4) for name in ("A", "B")}
+    constant = ConstantProfiles(profiles, {"A": 5, "B": 3})
+    controls = generator.random((6, 4))
+    same = SameProfiles(controls)
+
+    assert constant.cells("A").shape == (5, 4)
+    assert constant.cloud("A").shape == (1, 4)
+    for name in profiles:
+        whole = e_distance(constant.cells(name), controls)
+        assert e_distance(constant.cloud(name), controls) == pytest.approx(whole)
+    kinds, like = same.kinds(("A", "B"))
+    assert (list(kinds), like.tolist()) == (["A"], [0, 0])
+    assert constant.kinds(("A", "B"))[1].tolist() == [0, 1]
