@@ -185,16 +185,16 @@ class DifferentialExpressionPipeline(OperatorModule):
 def median_of_ratios(counts: Float[Array, "n_samples n_genes"]) -> Float[Array, " n_samples"]:
     """Size factors: medians over genes of a count's ratio to the gene's geometric mean.
 
-    Over genes without zeros; where there are none, over positive counts, whose geometric mean then counts zeros as 1.
+    Over genes without zeros; where there are none, over positive counts, with geometric means that count zeros as 1.
     """
     positive = counts > 0
     logs = jnp.log(jnp.where(positive, counts, 1))
     everywhere = positive.all(axis=0)
     usable = jnp.where(everywhere.any(), everywhere, positive.any(axis=0)) & positive
     ratios = jnp.where(usable, logs - logs.mean(axis=0), jnp.nan)
-    factors = jnp.exp(jnp.nanmedian(ratios, axis=1))
     # A sample without any usable count would have no median.
-    return jnp.where(usable.any(axis=1), factors, 1)
+    logs = jnp.where(usable.any(axis=1), jnp.nanmedian(ratios, axis=1), 0)
+    return jnp.exp(logs - jnp.where(everywhere.any(), 0, logs.mean()))
 
 
 def _estimates(counts: Any, design: Any, factors: Array) -> tuple[Array, Array]:

@@ -30,7 +30,9 @@ def size_factors_by_positive_counts(counts: SampleCounts) -> Float[np.ndarray, "
     Raises:
         ValueError: A sample has no counts at all.
     """
-    return _median_ratios(counts, _log_geometric_means(counts, zeros_count=True))
+    factors = _median_ratios(counts, _log_geometric_means(counts, zeros_count=True))
+    # These means are no typical sample, so that factors are told relative to their own geometric mean.
+    return factors / np.exp(np.log(factors).mean())
 
 
 def _log_geometric_means(counts: SampleCounts, *, zeros_count: bool) -> Float[np.ndarray, " genes"]:
