@@ -1,8 +1,9 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import nbinom
 
-from diffbio_core.losses import VAELoss, zinb_negative_log_likelihood
+from diffbio_core.losses import NegativeBinomialLoss, VAELoss, zinb_negative_log_likelihood
 
 
 def test_the_zero_inflated_loss_at_zero_and_above():
@@ -29,3 +30,16 @@ def test_the_loss_adds_error_and_weighted_divergence():
 def test_another_reconstruction_type_is_refused():
     with pytest.raises(ValueError, match="reconstruction_type must be 'mse' or 'bce', got 'l1'"):
         VAELoss(reconstruction_type="l1")
+
+
+def test_the_negative_binomial_loss_is_the_mean_over_counts_with_a_theta_per_gene():
+
+    counts, mu, theta = jnp.array([[3.0, 0.0], [7.0, 1.0]]), jnp.array([[4.0, 2.0], [5.0, 0.0]]), jnp.array([2.0, 5.0])
+
+    loss = float(NegativeBinomialLoss(eps=1e-3)(counts, mu, theta))
+
+    lifted = np.array([[4.0, 2.0], [5.0, 1e-3]])
+    size = np.array([2.0, 5.0])
+    assert loss == pytest.approx(-nbinom.logpmf(np.asarray(counts), size, size / (size + lifted)).mean(), rel=1e-5)
+    with pytest.raises(ValueError, match="eps must be positive"):
+        NegativeBinomialLoss(eps=0)
