@@ -17,6 +17,11 @@ from diffbio_core.pipelines.preprocessing import (
     PreprocessingPipelineConfig,
     create_preprocessing_pipeline,
 )
+from diffbio_core.pipelines.single_cell import (
+    SingleCellPipeline,
+    SingleCellPipelineConfig,
+    create_single_cell_pipeline,
+)
 from diffbio_core.pipelines.variant_calling import (
     VariantCallingPipeline,
     VariantCallingPipelineConfig,
@@ -36,10 +41,13 @@ __all__ = [
     "PerturbationPipelineResult",
     "PreprocessingPipeline",
     "PreprocessingPipelineConfig",
+    "SingleCellPipeline",
+    "SingleCellPipelineConfig",
     "VariantCallingPipeline",
     "VariantCallingPipelineConfig",
     "create_cnn_variant_pipeline",
     "create_enhanced_variant_calling_pipeline",
     "create_preprocessing_pipeline",
+    "create_single_cell_pipeline",
     "create_variant_calling_pipeline",
 ]

@@ -1,5 +1,6 @@
-"""Operators on single cells: batch correction, clustering, knockdown filter."""
+"""Operators on single cells: ambient RNA, batch correction, clustering, knockdown filter."""
 
+from diffbio_core.operators.singlecell.ambient_removal import AmbientRemovalConfig, DifferentiableAmbientRemoval
 from diffbio_core.operators.singlecell.batch_correction import BatchCorrectionConfig, DifferentiableHarmony
 from diffbio_core.operators.singlecell.knockdown_filter import (
     KnockdownFilterConfig,
@@ -10,7 +11,9 @@ from diffbio_core.operators.singlecell.knockdown_filter import (
 from diffbio_core.operators.singlecell.soft_clustering import SoftClusteringConfig, SoftKMeansClustering
 
 __all__ = [
+    "AmbientRemovalConfig",
     "BatchCorrectionConfig",
+    "DifferentiableAmbientRemoval",
     "DifferentiableHarmony",
     "KnockdownFilterConfig",
     "KnockdownReport",

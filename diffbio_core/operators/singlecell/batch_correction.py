@@ -19,6 +19,8 @@ from diffbio_core.typing import Metadata, PyTree
 _START_STEPS = 10
 """Lloyd steps that starting centroids get: Harmony moves them on at once."""
 
+_CELLS_PER_CLUSTER = 30
+
 _MOST_TRACED_BATCHES = 64
 """Room for batches where their number is neither configured nor visible, under `jax.jit`."""
 
@@ -96,7 +98,7 @@ class DifferentiableHarmony(TemperatureOperator):
             seed: Of the k-means++ start; the same seed gives the same bits.
 
         Returns:
-            The operator, with `cluster_centroids` fitted.
+            The operator, with `cluster_centroids` fitted: one for each 30 cells, those beyond zero.
 
         Raises:
             ValueError: Shapes do not fit, an embedding is not finite, or a label is none of the batches.
@@ -104,7 +106,10 @@ class DifferentiableHarmony(TemperatureOperator):
         data = {"embeddings": jnp.asarray(embeddings, float), "batch_labels": jnp.asarray(batch_labels)}
         n_batches = self._check(data)
         cells, labels = data["embeddings"], data["batch_labels"]
-        starts, _, _ = kmeans(jax.random.key(seed), harmony.unit(cells), self.config.n_clusters, steps=_START_STEPS)
+        # Clusters of a few cells cannot hold every batch: the published rule leaves the rest of them empty.
+        clusters = min(self.config.n_clusters, max(1, round(cells.shape[0] / _CELLS_PER_CLUSTER)))
+        starts, _, _ = kmeans(jax.random.key(seed), harmony.unit(cells), clusters, steps=_START_STEPS)
+        starts = jnp.pad(starts, ((0, self.config.n_clusters - clusters), (0, 0)))
         self.cluster_centroids[...] = self._rounds(cells, labels, starts, n_batches).centroids
         return self
 
@@ -118,7 +123,7 @@ class DifferentiableHarmony(TemperatureOperator):
         self, batch_labels: Int[Array, "cells"], assignments: Float[Array, "cells clusters"]
     ) -> Float[Array, "clusters batches"]:
         """Share of each batch in each cluster; rows sum to 1, or are zero for a cluster without cells."""
-        n_batches = self._n_batches(batch_labels)
+        n_batches = self.n_batches(batch_labels)
         sizes = assignments.T @ jax.nn.one_hot(batch_labels, n_batches, dtype=assignments.dtype)
         totals = sizes.sum(axis=1, keepdims=True)
         return jnp.where(totals > 0, sizes / jnp.where(totals > 0, totals, 1), 0)
@@ -135,7 +140,7 @@ class DifferentiableHarmony(TemperatureOperator):
             batch_labels,
             harmony.start(embeddings, centroids, self._settings),
             self._settings,
-            n_batches=self._n_batches(batch_labels),
+            n_batches=self.n_batches(batch_labels),
         )
         return standing.corrected, standing.assignments
 
@@ -167,13 +172,17 @@ class DifferentiableHarmony(TemperatureOperator):
         """
         n_batches = self._check(data)
         embeddings, labels = data["embeddings"], data["batch_labels"]
-        standing = self._rounds(embeddings, labels, self.cluster_centroids[...], n_batches)
-        outside = jnp.any((labels < 0) | (labels >= n_batches))
-        result = {
-            "corrected_embeddings": jnp.where(outside, jnp.nan, standing.corrected),
-            "cluster_assignments": standing.assignments,
-        }
+        corrected, assignments = self.correct(embeddings, labels, n_batches)
+        result = {"corrected_embeddings": corrected, "cluster_assignments": assignments}
         return {**data, **result}, state, metadata
+
+    def correct(
+        self, embeddings: Float[Array, "cells features"], batch_labels: Int[Array, "cells"], n_batches: int
+    ) -> tuple[Float[Array, "cells features"], Float[Array, "cells clusters"]]:
+        """What `apply` adds, for a number of batches that is known; it checks nothing."""
+        standing = self._rounds(embeddings, batch_labels, self.cluster_centroids[...], n_batches)
+        outside = jnp.any((batch_labels < 0) | (batch_labels >= n_batches))
+        return jnp.where(outside, jnp.nan, standing.corrected), standing.assignments
 
     @property
     def _settings(self) -> harmony.Settings:
@@ -198,13 +207,14 @@ class DifferentiableHarmony(TemperatureOperator):
             {"embeddings": ("cells", self.config.n_features), "batch_labels": ("cells",)},
         )
         self._check_values(data)
-        return self._n_batches(data["batch_labels"])
+        return self.n_batches(data["batch_labels"])
 
     def _check_values(self, data: PyTree) -> None:
         check_finite("batch correction", "embeddings", data["embeddings"])
         check_labels("batch correction", "batch_labels", data["batch_labels"], self.config.n_batches)
 
-    def _n_batches(self, batch_labels: Any) -> int:
+    def n_batches(self, batch_labels: Any) -> int:
+        """Number of batches: the configured one, or what the labels name, as far as they can be seen."""
         if self.config.n_batches is not None:
             return self.config.n_batches
         labels = concrete(batch_labels)

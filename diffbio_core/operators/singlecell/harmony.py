@@ -23,6 +23,7 @@ _RIDGE = 1.0
 """Ridge penalty of a batch's shift in a cluster, in cells; the intercept has none."""
 
 _SMALLEST_NORM = 1e-12
+_FAR = 1e30
 
 
 class Settings(NamedTuple):
@@ -194,7 +195,9 @@ def unit(vectors: Float[Array, "vectors features"]) -> Float[Array, "vectors fea
 
 
 def _cosine_distances(directions: Array, centroids: Array) -> Array:
-    return 2 * (1 - directions @ centroids.T)
+    """2 (1 - y'z); a centroid of zeros is no cluster, and lies further than any cell goes."""
+    exists = (centroids**2).sum(axis=1) > 0
+    return jnp.where(exists, 2 * (1 - directions @ centroids.T), _FAR)
 
 
 def _clustering_step(directions: Array, batches: Array, settings: Settings, assignments: Array) -> tuple[Array, Array]:
