@@ -169,8 +169,9 @@ class SingleCellPipeline(OperatorModule):
             report(STAGES[2], 0, 1, None)
             config = replace(self.batch_correction.config, n_batches=cells.n_batches)
             self.batch_correction.config = config
-            self.batch_correction.fit(latent, cells.batch_labels, seed=seed)
-            latent = self.batch_correction.correct(latent, jnp.asarray(cells.batch_labels), cells.n_batches)[0]
+            labels = jnp.asarray(cells.batch_labels)
+            self.batch_correction.fit(latent, labels, seed=seed)
+            latent = self.batch_correction.correct(latent, labels, cells.n_batches)[0]
         if self.dim_reduction is not None and latent.shape[0] > 1:
             report(STAGES[3], 0, 1, None)
             self.dim_reduction.fit(latent, seed=seed)

@@ -234,13 +234,15 @@ def _batches(
 
 def _start_from_means(vae: VAENormalizer, counts: CountMatrix) -> None:
     """Let a new decoder begin at the genes' mean shares: it need not learn them by small steps."""
-    if np.any(np.asarray(vae.fc_output.bias[...])):
+    bias = vae.fc_output.bias
+    assert bias is not None
+    if np.any(np.asarray(bias[...])):
         return
     totals = np.zeros(counts.shape[1])
     for _, block in counts.blocks():
         totals += np.asarray(block.sum(axis=0), float).ravel()
     # Half a count for genes that were never seen, so that their logarithm is finite.
-    vae.fc_output.bias[...] = jnp.asarray(np.log((totals + 0.5) / totals.sum()), jnp.float32)
+    bias[...] = jnp.asarray(np.log((totals + 0.5) / totals.sum()), jnp.float32)
 
 
 def _checked(vae: VAENormalizer, counts: CountMatrix, labels: np.ndarray | None) -> Int[np.ndarray, "cells"]:

@@ -9,6 +9,7 @@ import click
 
 from diffbio_core import __version__
 from diffbio_flows.command.call import call
+from diffbio_flows.command.cells import cells
 from diffbio_flows.command.de import de
 from diffbio_flows.command.evaluate import evaluate
 from diffbio_flows.command.ingest import ingest
@@ -30,5 +31,5 @@ def diffbio() -> None:
     """Germline small variants from aligned reads, by a caller whose every stage is differentiable."""
 
 
-for command in (call, ingest, evaluate, simulate, model, de, perturb):
+for command in (call, ingest, evaluate, simulate, model, de, perturb, cells):
     diffbio.add_command(command)

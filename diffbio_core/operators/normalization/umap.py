@@ -187,8 +187,10 @@ class _Head(nnx.Module):
         """Let the hidden layer see features of mean 0 and overall scale 1, whatever theirs is."""
         scale = max(float(features.std()), 1e-12)
         kernel = self.hidden.kernel[...] / scale
+        bias = self.hidden.bias
+        assert bias is not None
         self.hidden.kernel[...] = kernel
-        self.hidden.bias[...] = -jnp.asarray(features.mean(axis=0)) @ kernel
+        bias[...] = -jnp.asarray(features.mean(axis=0)) @ kernel
 
 
 class _EdgeObjective(OperatorModule):

@@ -1,7 +1,14 @@
-"""Operators on single cells: ambient RNA, batch correction, clustering, knockdown filter."""
+"""Operators on single cells: ambient RNA, batch correction, clustering, doublets, depth, knockdown filter."""
 
 from diffbio_core.operators.singlecell.ambient_removal import AmbientRemovalConfig, DifferentiableAmbientRemoval
 from diffbio_core.operators.singlecell.batch_correction import BatchCorrectionConfig, DifferentiableHarmony
+from diffbio_core.operators.singlecell.doublet_detection import (
+    DifferentiableDoubletScorer,
+    DifferentiableSoloDetector,
+    DoubletScorerConfig,
+    SoloDetectorConfig,
+)
+from diffbio_core.operators.singlecell.downsampling import DownsamplingConfig, ReadDownsampler
 from diffbio_core.operators.singlecell.knockdown_filter import (
     KnockdownFilterConfig,
     KnockdownReport,
@@ -14,11 +21,17 @@ __all__ = [
     "AmbientRemovalConfig",
     "BatchCorrectionConfig",
     "DifferentiableAmbientRemoval",
+    "DifferentiableDoubletScorer",
     "DifferentiableHarmony",
+    "DifferentiableSoloDetector",
+    "DoubletScorerConfig",
+    "DownsamplingConfig",
     "KnockdownFilterConfig",
     "KnockdownReport",
     "OnTargetKnockdownFilter",
+    "ReadDownsampler",
     "SoftClusteringConfig",
     "SoftKMeansClustering",
+    "SoloDetectorConfig",
     "is_on_target_knockdown",
 ]
