@@ -17,7 +17,9 @@ _HALVINGS = 50
 
 
 def local_inverse_simpson(
-    embeddings: Float[Array, "cells features"], labels: Shaped[np.ndarray, "cells"], perplexity: float = 30.0
+    embeddings: Float[Array | np.ndarray, "cells features"],
+    labels: Shaped[np.ndarray, "cells"],
+    perplexity: float = 30.0,
 ) -> Float[np.ndarray, "cells"]:
     """LISI of every cell (Korsunsky et al. 2019): 1 where all near cells share a label, up to the number of labels.
 

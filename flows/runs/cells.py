@@ -152,16 +152,16 @@ def analyse_cells(
         ),
         rngs=nnx.Rngs(parameters.seed),
     )
-    given = {"batch_labels": labels.codes} if labels is not None else {}
+    codes = None if labels is None else labels.codes
     history = pipeline.fit(
         counts,
         training=VAETrainingConfig(epochs=parameters.epochs, seed=parameters.seed),
         seed=parameters.seed,
         report=report,
-        **given,
+        batch_labels=codes,
     )
     report("writing", 0, 1, None)
-    found = {name: np.asarray(values) for name, values in pipeline.embed(counts, **given).items()}
+    found = {name: np.asarray(values) for name, values in pipeline.embed(counts, batch_labels=codes).items()}
     clusters = found["cluster_assignments"].argmax(axis=1)
     table.obsm["X_latent"] = found["latent"]
     table.obsm["X_corrected_diffbio"] = found["corrected_embeddings"]

@@ -26,7 +26,7 @@ from diffbio_core.utils.training import Trainer, TrainingConfig
 
 _LOGVAR_RANGE = (-10.0, 10.0)
 _SMALLEST = 1e-8
-_PRIOR_WIDTH = 0.5
+_PRIOR_WIDTH = 0.2
 """Standard deviation, in log-odds, by which cells of one group differ in contamination."""
 
 _BATCH_SIZE = 128
@@ -110,6 +110,10 @@ class DifferentiableAmbientRemoval(TemperatureOperator):
         self.check_profile(profile)
         prior = pooled_contamination(counts, profile, seed=seed)
         odds = np.log(prior / (1 - prior)).astype(np.float32)
+        bias = self.encoder.contamination_proj.bias
+        assert bias is not None
+        # Where the groups are, on average: by small steps from the configured prior it would take many epochs.
+        bias[...] = jnp.full(1, odds.mean() * float(self._temperature))
         trainer = Trainer(
             _Objective(self),
             TrainingConfig(learning_rate=learning_rate, num_epochs=epochs, grad_clip_norm=None, seed=seed),

@@ -16,8 +16,8 @@ _PROJECTIONS = 30
 _TELLING_COUNTS = 100.0
 """Counts that a gene would have in a group made of soup alone, for it to say anything about a few per cent."""
 
-_LOWEST_SHARE = 0.05
-"""The bound is the ratio that a twentieth of the telling genes lie under: one gene alone is chance."""
+_LOWEST_SHARE = 0.2
+"""The bound is told by the fifth of the telling genes with the lowest ratios: one gene alone is chance."""
 
 _RANGE = (1e-4, 0.9)
 
@@ -28,8 +28,8 @@ def pooled_contamination(
     """Contamination of each cell's group of similar cells.
 
     In a group's pooled counts, a gene that its cells do not make is found through the soup alone, and its share over
-    the profile's is the contamination; in genes that they do make it is larger. So a low quantile over genes is taken,
-    in the manner of DropletUtils' maximumAmbience.
+    the profile's is the contamination; in genes that they do make it is larger. So the genes with the lowest ratios
+    tell it, in the manner of DropletUtils' maximumAmbience.
 
     Args:
         counts: Cells by genes.
@@ -53,5 +53,7 @@ def pooled_contamination(
     for number in range(groups):
         telling = expected[number] >= _TELLING_COUNTS
         if telling.any():
-            found[number] = np.quantile(pooled[number, telling] / expected[number, telling], _LOWEST_SHARE)
+            seen, possible = pooled[number, telling], expected[number, telling]
+            lowest = np.argsort(seen / possible, kind="stable")[: max(1, round(_LOWEST_SHARE * seen.size))]
+            found[number] = seen[lowest].sum() / possible[lowest].sum()
     return np.clip(found, *_RANGE)[group]

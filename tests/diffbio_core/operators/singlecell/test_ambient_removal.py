@@ -48,11 +48,11 @@ def test_an_operator_without_a_fit_takes_off_little():
 def test_the_bound_of_a_group_is_its_contamination(share):
     counts, profile, _ = contaminated(share)
 
-    np.testing.assert_allclose(pooled_contamination(DenseCounts(counts), profile).mean(), share, rtol=0.25)
+    np.testing.assert_allclose(pooled_contamination(DenseCounts(counts), profile).mean(), share, rtol=0.3)
 
 
 def test_a_fit_finds_the_contamination_and_takes_it_off():
-    fitted = removal().fit(DenseCounts(COUNTS), PROFILE, epochs=15)
+    fitted = removal().fit(DenseCounts(COUNTS), PROFILE, epochs=40, learning_rate=5e-3)
 
     result = fitted.apply(DATA, {}, None)[0]
 
@@ -84,7 +84,7 @@ def test_gradients_reach_every_parameter():
     ("key", "value", "told"),
     [
         ("ambient_profile", 2 * PROFILE, "ambient_profile sums to 2, expected 1"),
-        ("counts", -COUNTS, "expected 0 or more"),
+        ("counts", -COUNTS, "0 or more"),
         ("counts", COUNTS[:, :-1], r"expected \(cells, 40\)"),
     ],
 )
