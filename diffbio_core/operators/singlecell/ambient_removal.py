@@ -110,20 +110,26 @@ class DifferentiableAmbientRemoval(TemperatureOperator):
         self.check_profile(profile)
         prior = pooled_contamination(counts, profile, seed=seed)
         odds = np.log(prior / (1 - prior)).astype(np.float32)
-        bias = self.encoder.contamination_proj.bias
-        assert bias is not None
-        # Where the groups are, on average: by small steps from the configured prior it would take many epochs.
-        bias[...] = jnp.full(1, odds.mean() * float(self._temperature))
+        self._start_from_means(counts, odds)
         trainer = Trainer(
             _Objective(self),
             TrainingConfig(learning_rate=learning_rate, num_epochs=epochs, grad_clip_norm=None, seed=seed),
         )
         random = np.random.default_rng(seed)
         size = min(_BATCH_SIZE, counts.shape[0])
-        for _ in range(epochs):
+        for epoch in range(epochs):
             order = np.resize(random.permutation(counts.shape[0]), -(-counts.shape[0] // size) * size)
             steps = (
-                ({"counts": counts.rows(rows).astype(np.float32), "odds": odds[rows], "profile": profile}, None)
+                (
+                    {
+                        "counts": counts.rows(rows).astype(np.float32),
+                        "odds": odds[rows],
+                        "profile": profile,
+                        # A decoder that knows little yet would have contamination explain what it cannot.
+                        "likelihood_weight": np.float32(epoch >= epochs // 2),
+                    },
+                    None,
+                )
                 for rows in order.reshape(-1, size)
             )
             trainer.train_epoch(steps, _loss)
@@ -183,6 +189,17 @@ class DifferentiableAmbientRemoval(TemperatureOperator):
         if values is not None and not math.isclose(float(values.sum(dtype=float)), 1, abs_tol=1e-3):
             total = float(values.sum(dtype=float))
             raise ValueError(f"ambient removal: ambient_profile sums to {total:.4g}, expected 1: divide it by its sum")
+
+    def _start_from_means(self, counts: CountMatrix, odds: np.ndarray) -> None:
+        """Let contamination begin where the groups are, and native expression at the mean of all cells."""
+        totals = np.zeros(counts.shape[1])
+        for _, block in counts.blocks():
+            totals += np.asarray(block.sum(axis=0), float).ravel()
+        means = np.maximum(totals / counts.shape[0], 1e-3)
+        contamination, native = self.encoder.contamination_proj.bias, self.decoder.layers[-1].bias
+        assert contamination is not None
+        contamination[...] = jnp.full(1, odds.mean() * float(self._temperature))
+        native[...] = jnp.asarray(means + np.log(-np.expm1(-means)), float)  # the inverse of softplus
 
     @jax.jit
     def _decontaminate(self, counts: Array, profile: Array, random_params: Any) -> dict[str, Array]:
@@ -262,9 +279,13 @@ class _Objective(OperatorModule):
     ) -> tuple[PyTree, PyTree, Metadata]:
         counts = data["counts"]
         found = self.operator.decontaminate(counts, data["profile"], random_params)
-        log_probs = poisson_log_prob(counts, jnp.log(found["reconstructed"] + _SMALLEST)).sum(axis=1)
+        contamination, weight = found["contamination_fraction"], data["likelihood_weight"]
+        seen = weight * contamination + (1 - weight) * jax.lax.stop_gradient(contamination)
+        native = jax.nn.softplus(self.operator.decoder(found["latent"]))
+        ambient = seen[:, None] * counts.sum(axis=1, keepdims=True) * data["profile"]
+        expected = (1 - seen[:, None]) * native + ambient
+        log_probs = poisson_log_prob(counts, jnp.log(expected + _SMALLEST)).sum(axis=1)
         divergence = gaussian_divergence(found["latent_mean"], found["latent_logvar"])
-        contamination = found["contamination_fraction"]
         odds = jnp.log(contamination + _SMALLEST) - jnp.log1p(_SMALLEST - contamination)
         surprise = 0.5 * ((odds - data["odds"]) / _PRIOR_WIDTH) ** 2
         return {"loss": (divergence + surprise - log_probs).mean()}, state, metadata
