@@ -198,6 +198,7 @@ class DifferentiableAmbientRemoval(TemperatureOperator):
         means = np.maximum(totals / counts.shape[0], 1e-3)
         contamination, native = self.encoder.contamination_proj.bias, self.decoder.layers[-1].bias
         assert contamination is not None
+        assert native is not None
         contamination[...] = jnp.full(1, odds.mean() * float(self._temperature))
         native[...] = jnp.asarray(means + np.log(-np.expm1(-means)), float)  # the inverse of softplus
 
