@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from diffbio_core.operators.singlecell.kmeans import squared_distances
+from diffbio_core.operators.numerics.distances import squared_distances
 
 _SMALLEST = 1e-12
 

@@ -1,4 +1,9 @@
-"""Operators chained into one differentiable function each."""
+"""Operators chained into one differentiable function each.
+
+The single-cell pipeline is imported when it is asked for: callers of variants need not wait for it.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from diffbio_core.pipelines.allele_calling import AlleleCallingConfig, AlleleCallingPipeline
 from diffbio_core.pipelines.differential_expression import DEPipelineConfig, DifferentialExpressionPipeline
@@ -17,17 +22,19 @@ from diffbio_core.pipelines.preprocessing import (
     PreprocessingPipelineConfig,
     create_preprocessing_pipeline,
 )
-from diffbio_core.pipelines.single_cell import (
-    SingleCellPipeline,
-    SingleCellPipelineConfig,
-    create_single_cell_pipeline,
-)
 from diffbio_core.pipelines.variant_calling import (
     VariantCallingPipeline,
     VariantCallingPipelineConfig,
     create_cnn_variant_pipeline,
     create_variant_calling_pipeline,
 )
+
+if TYPE_CHECKING:
+    from diffbio_core.pipelines.single_cell import (
+        SingleCellPipeline,
+        SingleCellPipelineConfig,
+        create_single_cell_pipeline,
+    )
 
 __all__ = [
     "AlleleCallingConfig",
@@ -51,3 +58,13 @@ __all__ = [
     "create_single_cell_pipeline",
     "create_variant_calling_pipeline",
 ]
+
+_SINGLE_CELL = ("SingleCellPipeline", "SingleCellPipelineConfig", "create_single_cell_pipeline")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _SINGLE_CELL:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from diffbio_core.pipelines import single_cell
+
+    return getattr(single_cell, name)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from diffbio_core.operators.singlecell.kmeans import squared_distances
+from diffbio_core.operators.numerics.distances import squared_distances
 from diffbio_core.operators.singlecell.neighbours import nearest_cells
 
 _HALVINGS = 40

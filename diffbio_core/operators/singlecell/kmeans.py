@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from diffbio_core.operators.numerics.distances import squared_distances
+
 _MOST_STEPS = 100
 """Lloyd steps before a start is taken as it is; the usual ones settle in a tenth of them."""
 
@@ -72,15 +74,6 @@ def kmeans_plus_plus(
 
     _, others = jax.lax.scan(add, nearest, jax.random.split(key, n_clusters - 1))
     return jnp.concatenate([first[None], others])
-
-
-def squared_distances(
-    points: Float[Array, "points features"], centroids: Float[Array, "clusters features"]
-) -> Float[Array, "points clusters"]:
-    """Squared Euclidean distances, never below zero."""
-    products = points @ centroids.T
-    squares = (points**2).sum(axis=1)[:, None] + (centroids**2).sum(axis=1)[None, :]
-    return jnp.maximum(squares - 2 * products, 0)
 
 
 def _lloyd(points: Array, centroids: Array, steps: int) -> Array:

@@ -11,7 +11,8 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from diffbio_core.operators.base import FixedValue, TemperatureConfig, TemperatureOperator, initialisation_rngs
-from diffbio_core.operators.singlecell.kmeans import kmeans, squared_distances
+from diffbio_core.operators.numerics.distances import squared_distances
+from diffbio_core.operators.singlecell.kmeans import kmeans
 from diffbio_core.operators.validation import check_finite, check_positive, check_shapes
 from diffbio_core.typing import Metadata, PyTree
 

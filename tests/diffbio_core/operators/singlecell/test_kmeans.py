@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffbio_core.metrics import adjusted_rand_index
-from diffbio_core.operators.singlecell.kmeans import kmeans, kmeans_plus_plus, squared_distances
+from diffbio_core.operators.numerics.distances import squared_distances
+from diffbio_core.operators.singlecell.kmeans import kmeans, kmeans_plus_plus
 from tests.diffbio_core.cell_samples import shifted_batches
 
 POINTS, _, TYPES = shifted_batches()
