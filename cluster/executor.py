@@ -19,6 +19,11 @@ class Executor(Protocol):
         """Tasks that can run at the same time."""
         ...
 
+    @property
+    def gpu_workers(self) -> int:
+        """Tasks that can run at the same time on workers with a GPU."""
+        ...
+
     def warm_up(self, function: Callable[[], object]) -> None:
         """Starts ``function`` once on every worker and returns at once; later tasks queue behind it."""
         ...
@@ -42,6 +47,30 @@ class Executor(Protocol):
         Raises:
             TaskFailedError: A task raised, or took its workers down with it; tasks not yet started are dropped.
             ClusterLostError: No worker or scheduler is left to finish the work.
+        """
+        ...
+
+    def map_through(
+        self,
+        first: Callable[[Task], Task],
+        second: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        *,
+        name: Callable[[Task], str] = str,
+        ahead: int = 16,
+    ) -> Iterator[Result]:
+        """Yields what ``second`` makes, on a worker with a GPU, of what ``first`` makes of each task on one without.
+
+        Args:
+            first: Importable by the workers.
+            second: Importable by the workers; begins with a task as soon as ``first`` has ended.
+            tasks: Drawn lazily.
+            name: Of a task, for error messages.
+            ahead: Tasks between the two at most, so that what lies there stays small.
+
+        Raises:
+            TaskFailedError: See `map_unordered`.
+            ClusterLostError: See `map_unordered`.
         """
         ...
 
@@ -81,6 +110,7 @@ class InProcessExecutor:
     """Runs tasks one after another in this process."""
 
     workers = 1
+    gpu_workers = 0
 
     def warm_up(self, function: Callable[[], object]) -> None:
         """Does nothing: here the first task would only wait for it."""
@@ -100,6 +130,18 @@ class InProcessExecutor:
             except Exception as error:
                 raise TaskFailedError(name(task), describe(error)) from error
             yield result
+
+    def map_through(
+        self,
+        first: Callable[[Task], Task],
+        second: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        *,
+        name: Callable[[Task], str] = str,
+        ahead: int = 16,
+    ) -> Iterator[Result]:
+        """See `Executor.map_through`; each task goes through both before the next."""
+        return self.map_unordered(second, self.map_unordered(first, tasks, name=name), name=name)
 
     def __enter__(self) -> Self:
         return self

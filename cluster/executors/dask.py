@@ -10,12 +10,14 @@ from contextlib import ExitStack, suppress
 from typing import Any, Self, TypeVar, cast
 
 import dask.config
-from distributed import Client, Future, KilledWorker, LocalCluster
+from distributed import Client, Future, KilledWorker, Security
 from distributed.utils import silence_logging_cmgr
 
-from diffbio_cluster.config import ClusterConfig
-from diffbio_cluster.environment import worker_environment
+from diffbio_cluster.config import ClusterConfig, ClusterConfigError
 from diffbio_cluster.executor import ClusterLostError, TaskFailedError, describe
+from diffbio_cluster.executors.ahead import Ahead
+from diffbio_cluster.executors.clusters import GPU, Device, start_cluster
+from diffbio_cluster.executors.devices import ask_devices, device_problems
 from diffbio_cluster.executors.handout import HandOut, leave_out
 from diffbio_cluster.executors.preparation import PreparedTask, ask_workers
 from diffbio_cluster.interrupts import interrupts_held
@@ -26,6 +28,9 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 logger = logging.getLogger("diffbio_cluster")
+
+# Of a worker's device, which its threads share.
+GPU_SHARE = 1 / 1024
 
 # How often a wait for results looks whether any worker is left (s).
 POLL_SECONDS = 5.0
@@ -40,6 +45,7 @@ class DaskExecutor:
         self._client: Client | None = None
         self._warm_ups: list[Future] = []
         self._stuck: dict[str, Future] = {}
+        self._has_gpu: dict[str, bool] = {}
 
     @property
     def client(self) -> Client:
@@ -57,6 +63,11 @@ class DaskExecutor:
         """Threads of all live workers."""
         return sum(self._threads().values())
 
+    @property
+    def gpu_workers(self) -> int:
+        """Threads of all live workers with a GPU, as Dask's resource ``GPU`` tells."""
+        return sum(self._threads(GPU).values())
+
     def warm_up(self, function: Callable[[], object]) -> None:
         """See `Executor.warm_up`. A failure is left to the first task, which knows its name."""
         self._warm_ups = [
@@ -70,12 +81,21 @@ class DaskExecutor:
         *,
         name: Callable[[Task], str] = str,
         in_flight_per_worker: int = 2,
+        device: Device | None = None,
     ) -> Iterator[Result]:
-        """See `Executor.map_unordered`."""
+        """See `Executor.map_unordered`; with a device, only workers that have it, or none for ``CPU``, get tasks."""
         pending = iter(tasks)
-        handout = HandOut(self.client, PreparedTask(function, own_versions()), name, self.config.patience, self._stuck)
+        handout = HandOut(
+            self.client,
+            PreparedTask(function, own_versions()),
+            name,
+            self.config.patience,
+            self._stuck,
+            resources={GPU: GPU_SHARE} if device == GPU else None,
+            pinned=device is not None,
+        )
         try:
-            threads = self._threads()
+            threads = self._threads(device)
             handout.give(pending, in_flight_per_worker * self._slots(threads), threads)
             looked = time.monotonic()
             idle_since: float | None = None
@@ -83,7 +103,7 @@ class DaskExecutor:
                 ended = handout.next(POLL_SECONDS)
                 now = time.monotonic()
                 if ended is None or now - looked > POLL_SECONDS:
-                    looked, threads = now, self._threads()
+                    looked, threads = now, self._threads(device)
                     handout.look_after(threads)
                     idle_since = None if threads else idle_since or now
                     if idle_since is not None and now - idle_since >= self.config.worker_timeout:
@@ -93,15 +113,30 @@ class DaskExecutor:
                     try:
                         result = self._result(future, task_name)
                     except _Unreachable:
-                        handout.put_back(future, self._threads())
+                        handout.put_back(future, self._threads(device))
                         continue
                     handout.close(future)
-                    threads = self._threads()
+                    threads = self._threads(device)
                     handout.give(pending, in_flight_per_worker * self._slots(threads) - len(handout), threads)
                     yield result
         finally:
             if self._client is not None:
                 handout.stop()
+
+    def map_through(
+        self,
+        first: Callable[[Task], Task],
+        second: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        *,
+        name: Callable[[Task], str] = str,
+        ahead: int = 16,
+    ) -> Iterator[Result]:
+        """See `Executor.map_through`; where every worker has a GPU, they do both."""
+        on_cpu = "CPU" if self._threads("CPU") else None
+        made = self.map_unordered(first, tasks, name=name, device=on_cpu)
+        with Ahead(made, ahead) as between:
+            yield from self.map_unordered(second, between, name=name, device=GPU)
 
     def _result(self, future: Future, name: str) -> Any:
         try:
@@ -121,12 +156,22 @@ class DaskExecutor:
         except Exception as error:
             raise TaskFailedError(name, describe(error)) from error
 
-    def _threads(self) -> dict[str, int]:
-        """Threads of each live worker by its address."""
+    def _threads(self, device: Device | None = None) -> dict[str, int]:
+        """Threads of each live worker by its address; of those with a GPU, or without one, where a device is named."""
         try:
-            return cast("dict[str, int]", self.client.nthreads())
+            threads = cast("dict[str, int]", self.client.nthreads())
+            if device is None:
+                return threads
+            if threads.keys() - self._has_gpu.keys():
+                workers = self.client.scheduler_info(n_workers=-1)["workers"]
+                self._has_gpu = {address: GPU in worker["resources"] for address, worker in workers.items()}
         except (OSError, TimeoutError, CancelledError) as error:
             raise self._lost(describe(error)) from error
+        return {
+            address: number
+            for address, number in threads.items()
+            if self._has_gpu.get(address, False) == (device == GPU)
+        }
 
     def _slots(self, threads: Mapping[str, int]) -> int:
         """Threads of the workers that do not seem to be stuck; of all, where all do."""
@@ -156,16 +201,19 @@ class DaskExecutor:
         patience = self.config.worker_timeout
         try:
             with interrupts_held():
-                address = self.config.address or self._stack.enter_context(self._local_cluster())
-            client = Client(address, timeout=min(20.0, patience), set_as_default=False)
+                address = self.config.address or self._stack.enter_context(start_cluster(self.config))
+            client = Client(address, timeout=min(20.0, patience), security=_security(self.config), set_as_default=False)
             self._client = self._stack.enter_context(client)
             client.wait_for_workers(1, timeout=patience)
-            if self.config.address:
+            # Workers of this machine are forked from this very state of the sources.
+            if self.config.kind != "local":
                 self._prepare_workers()
+            if self._threads(GPU):
+                self._check_devices()
             # It waits for each of them.
             if not self._stuck:
                 self._forward_logs(client)
-        except InputError:
+        except (InputError, ClusterConfigError):
             self._stack.close()
             raise
         except (TimeoutError, OSError, RuntimeError, ValueError) as error:
@@ -226,28 +274,29 @@ class DaskExecutor:
             with suppress(Exception):
                 client.unforward_logging(name)
 
-    def _local_cluster(self) -> LocalCluster:
-        return LocalCluster(
-            n_workers=self.config.local_workers,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=f"{self.config.memory_mb}MB",
-            dashboard_address=None,  # type: ignore[arg-type]
-            # Without a dashboard the scheduler would still listen on Dask's usual port, for all the network.
-            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-            silence_logs=logging.CRITICAL,
-            local_directory=self.config.scratch,
-            env=worker_environment() | self._temporary_folder() | dict(self.config.environment),
-        )
+    def _check_devices(self) -> None:
+        """Looks whether every worker with a GPU sees one device, and no two the same.
 
-    def _temporary_folder(self) -> dict[str, str]:
-        """Temporary files of a worker that is killed stay; in the scratch folder its owner finds and removes them."""
-        return {"TMPDIR": self.config.scratch} if self.config.scratch else {}
+        Raises:
+            InputError: One sees several, or none.
+        """
+        seen = ask_devices(self.client, self._threads(GPU), self.config.worker_timeout)
+        if problems := device_problems(seen):
+            raise InputError(problems)
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
         self._client = None
         self._stuck.clear()
+
+
+def _security(config: ClusterConfig) -> Security | None:
+    if config.tls is None:
+        return None
+    key = config.tls.key or config.tls.cert
+    return Security(
+        tls_ca_file=config.tls.ca_file, tls_client_cert=config.tls.cert, tls_client_key=key, require_encryption=True
+    )
 
 
 class _Unreachable(Exception):

@@ -50,6 +50,8 @@ class HandOut(Generic[Task]):
         name: Of a task, for messages.
         patience: Seconds below which no task is late.
         stuck: Workers that hold a late task, by address; they get no further ones until they have answered.
+        resources: Of Dask, that a task asks of a worker.
+        pinned: Whether tasks may run on no other workers than those that `give` and `look_after` are told of.
         clock: Seconds that only ever grow.
     """
 
@@ -60,12 +62,17 @@ class HandOut(Generic[Task]):
         name: Callable[[Task], str],
         patience: float,
         stuck: dict[str, Future],
+        *,
+        resources: Mapping[str, float] | None = None,
+        pinned: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client, self._function, self._name = client, function, name
         self._patience, self._stuck, self._clock = Patience(patience), stuck, clock
         self._ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._handed: dict[Future, _Handed[Task]] = {}
+        self._resources = dict(resources) if resources else None
+        self._pinned = pinned
         self._open = 0
 
     def __len__(self) -> int:
@@ -160,8 +167,14 @@ class HandOut(Generic[Task]):
 
     def _submit(self, handed: _Handed[Task], workers: list[str]) -> None:
         # Where no worker is stuck, any may take it, those that join later too.
-        place = {"workers": workers, "allow_other_workers": False} if self._stuck and workers else {}
-        future = self._client.submit(self._function, handed.task, pure=False, **place)
+        restricted = (self._stuck or self._pinned) and workers
+        future = self._client.submit(
+            self._function,
+            handed.task,
+            pure=False,
+            workers=workers if restricted else None,
+            resources=self._resources,
+        )
         self._handed[future] = handed
         handed.futures.append(future)
         future.add_done_callback(self._ended.put)

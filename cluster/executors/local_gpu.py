@@ -12,10 +12,8 @@ from distributed import Nanny, Scheduler, SpecCluster
 
 from diffbio_cluster.config import ClusterConfig, ClusterConfigError
 from diffbio_cluster.environment import gpu_worker_environment, worker_environment
+from diffbio_cluster.executors.clusters import GPU
 from diffbio_cluster.executors.scratch import scratch_environment
-
-GPU = "GPU"
-"""Dask resource of which a worker with a device has 1; its threads share it."""
 
 
 def open_local_gpu_cluster(config: ClusterConfig) -> SpecCluster:

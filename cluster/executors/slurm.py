@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffbio_cluster.config import ClusterConfig, ClusterConfigError, SlurmJobs
 from diffbio_cluster.environment import gpu_worker_environment, worker_environment
-from diffbio_cluster.executors.local_gpu import GPU
+from diffbio_cluster.executors.clusters import GPU
 
 if TYPE_CHECKING:
     from dask_jobqueue.slurm import SLURMCluster

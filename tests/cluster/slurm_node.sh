@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# A SLURM of one node on this machine, for tests: slurm_node.sh start DIR | stop DIR
+# A SLURM of one node on this machine, for tests: slurm_node.sh install | start DIR | stop DIR
 #
-# `start` installs Debian's packages where they are missing, keeps all state below DIR and prints the line that a shell
-# needs to use it (export SLURM_CONF=...). Needs root. `stop` ends what `start` began, by process id.
+# `install` brings Debian's packages where they are missing. `start` keeps all state below DIR and prints the line that a
+# shell needs to use it (export SLURM_CONF=...). Both need root. `stop` ends what `start` began, by process id.
 set -euo pipefail
-action=${1:?start or stop}
-dir=$(realpath -m "${2:?a folder for its state}")
+action=${1:?install, start or stop}
+dir=$(realpath -m "${2:-.}")
+
+install() {
+  command -v slurmctld slurmd munged sbatch >/dev/null ||
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge >/dev/null; }
+}
 
 start() {
-  if ! command -v slurmctld slurmd munged sbatch >/dev/null; then
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge >/dev/null
-  fi
   mkdir -p "$dir"/{state,spool,munge}
   # munge refuses a key or socket in a folder that others could have changed.
   chmod 755 "$dir" && chmod 700 "$dir/munge"
