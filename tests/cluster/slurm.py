@@ -22,7 +22,7 @@ def slurm_node() -> Iterator[dict[str, str]]:
     if os.geteuid() != 0 or missing:
         pytest.skip(f"needs root and {', '.join(missing) or 'SLURM'}: `{SCRIPT.name} install`")
     # Its daemons refuse to keep state below a folder that only pytest's user may enter.
-    with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
+    with tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True) as folder:
         subprocess.run(["bash", SCRIPT, "start", folder], check=True, timeout=120, stdout=subprocess.DEVNULL)
         try:
             yield {"SLURM_CONF": f"{folder}/slurm.conf"}

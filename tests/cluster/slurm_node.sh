@@ -72,7 +72,11 @@ C
 
 stop() {
   for pid in "$dir/slurmd.pid" "$dir/slurmctld.pid" "$dir/munge/pid"; do
-    if [ -s "$pid" ]; then kill "$(cat "$pid")" 2>/dev/null || true; fi
+    if [ -s "$pid" ]; then
+      number=$(cat "$pid")
+      kill "$number" 2>/dev/null || continue
+      for _ in $(seq 100); do kill -0 "$number" 2>/dev/null || break; sleep 0.1; done
+    fi
   done
 }
 
