@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from distributed import LocalCluster
-    from distributed.deploy import Cluster
+    from distributed.deploy.cluster import Cluster
 
 GPU: Literal["GPU"] = "GPU"
 """Dask resource of which a worker with a device has 1."""
