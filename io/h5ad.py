@@ -10,7 +10,7 @@ import numpy as np
 
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.sources.expression import ExpressionTable
-from diffbio_core.sources.labels import Labels, safe_decode_array
+from diffbio_core.sources.labels import Labels
 from diffbio_core.sources.matrix import CountMatrix, DenseCounts, SparseCounts, StoredCounts
 from diffbio_core.whole_file import whole_file
 
@@ -83,7 +83,7 @@ def expression_of(table: AnnData, name: str = "AnnData") -> ExpressionTable:
     Raises:
         InputError: It is backed by a file that keeps the matrix by columns.
     """
-    obs = {str(column): values.array for column, values in table.obs.items()}
+    obs: dict[str, Any] = {str(column): values.array for column, values in table.obs.items()}
     return ExpressionTable(
         counts=_matrix(table, name),
         cell_names=np.asarray(table.obs_names, dtype=object),
@@ -91,7 +91,7 @@ def expression_of(table: AnnData, name: str = "AnnData") -> ExpressionTable:
         obs={column: np.asarray(values) for column, values in obs.items()},
         var={str(column): np.asarray(values) for column, values in table.var.items()},
         labels={
-            column: _labels(values)
+            column: Labels.coded(np.asarray(values.codes), np.asarray(values.categories))
             for column, values in obs.items()
             if hasattr(values, "categories") and not np.asarray(values.isna()).any()
         },
@@ -134,16 +134,6 @@ def _matrix(table: AnnData, name: str) -> CountMatrix:
     if hasattr(matrix, "tocsr"):
         return SparseCounts(matrix)
     return DenseCounts(np.asarray(matrix))
-
-
-def _labels(column: Any) -> Labels:
-    """A pandas categorical without missing values, its unused categories left out."""
-    used = column.remove_unused_categories()
-    names = safe_decode_array(used.categories)
-    order = np.argsort(names, kind="stable")
-    place = np.empty(len(order), np.int32)
-    place[order] = np.arange(len(order), dtype=np.int32)
-    return Labels(place[np.asarray(used.codes)], names[order].astype(object))
 
 
 def _embedding(values: Any) -> np.ndarray:

@@ -16,11 +16,13 @@ class Labels:
 
     Attributes:
         codes: Place of every cell's label in the vocabulary.
-        categories: The vocabulary, sorted, every word once.
+        categories: The vocabulary as text, sorted, every word once.
+        numeric: Whether the labels were numbers, which are sorted as such: 2 comes before 10.
     """
 
     codes: Int[np.ndarray, "cells"]
     categories: np.ndarray
+    numeric: bool = False
 
     @classmethod
     def of(cls, values: Iterable[Any]) -> Labels:
@@ -34,8 +36,23 @@ class Labels:
             missing = np.fromiter((value is None or value != value for value in values), bool, len(values))
             if missing.any():
                 raise ValueError(f"{missing.sum()} of {len(values)} are missing, first that of {missing.argmax()}")
-        categories, codes = np.unique(safe_decode_array(values), return_inverse=True)
-        return cls(codes.astype(np.int32), categories.astype(object))
+        numeric = values.dtype.kind in "iuf"
+        categories, codes = np.unique(values if numeric else safe_decode_array(values), return_inverse=True)
+        return cls(codes.astype(np.int32), safe_decode_array(categories).astype(object), numeric)
+
+    @classmethod
+    def coded(cls, codes: Int[np.ndarray, "cells"], categories: Iterable[Any]) -> Labels:
+        """Labels that are codes already, into a vocabulary in any order.
+
+        Args:
+            codes: Place of every cell's label among the categories.
+            categories: Each once; those that no cell has are left out.
+        """
+        found = Labels.of(categories)
+        used = np.unique(found.codes[codes])
+        place = np.full(len(found.categories), -1, np.int32)
+        place[used] = np.arange(len(used), dtype=np.int32)
+        return cls(place[found.codes[codes]], found.categories[used], found.numeric)
 
     @property
     def names(self) -> np.ndarray:
@@ -44,24 +61,24 @@ class Labels:
 
     def code(self, name: str) -> int | None:
         """Place of a name in the vocabulary, or None."""
-        place = int(np.searchsorted(self.categories, name)) if len(self.categories) else 0
-        return place if place < len(self.categories) and self.categories[place] == name else None
+        found = np.flatnonzero(self.categories == name)
+        return int(found[0]) if len(found) else None
 
     def isin(self, names: Iterable[str]) -> np.ndarray:
         """Which cells have one of these labels."""
         codes = [code for code in map(self.code, names) if code is not None]
         return np.isin(self.codes, codes)
 
-    def in_vocabulary(self, categories: np.ndarray) -> Labels:
-        """The same labels as places in a larger vocabulary, sorted."""
-        return Labels(np.searchsorted(categories, self.categories).astype(np.int32)[self.codes], categories)
-
 
 def stack_labels(parts: Iterable[Labels]) -> Labels:
     """Labels of several groups of cells one after the other, in one vocabulary."""
     parts = list(parts)
-    categories = np.array(sorted(set().union(*(part.categories for part in parts))), dtype=object)
-    return Labels(np.concatenate([part.in_vocabulary(categories).codes for part in parts]), categories)
+    numeric = all(part.numeric for part in parts)
+    words = set().union(*(part.categories for part in parts))
+    categories = sorted(words, key=float) if numeric else sorted(words)
+    place = {name: code for code, name in enumerate(categories)}
+    codes = [np.array([place[name] for name in part.categories], np.int32)[part.codes] for part in parts]
+    return Labels(np.concatenate(codes), np.array(categories, dtype=object), numeric)
 
 
 def safe_decode_array(values: Any) -> np.ndarray:

@@ -105,6 +105,7 @@ def test_categories_are_sorted_and_those_without_cells_left_out():
     assert labels["perturbation"].categories.tolist() == ["a", "b", "d"]
     assert labels["perturbation"].codes.tolist() == [1, 0, 1, 2]
     assert labels["plate"].names.tolist() == ["2", "10", "2", "2"]
+    assert labels["plate"].categories.tolist() == ["2", "10"]
 
 
 def test_a_cell_without_a_label_is_told():

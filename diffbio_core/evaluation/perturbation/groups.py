@@ -75,7 +75,7 @@ class CellGroups(Profiles):
             table = _table_of(table)
         labels, counts = table.labels_of(pert_col), table.counts
         if chosen is not None:
-            labels = Labels.of(labels.names[chosen])
+            labels = Labels.coded(labels.codes[chosen], labels.categories)
             counts = _ChosenRows(counts, np.flatnonzero(chosen))
         return cls(counts, labels, table.gene_names, control, table.name)
 

@@ -30,3 +30,17 @@ def test_stacked_labels_mean_the_same_everywhere():
 def test_bytes_are_decoded_and_numbers_written_out():
     assert safe_decode_array([b"caf\xc3\xa9", b"\xffA"]).tolist() == ["café", "A"]
     assert safe_decode_array([1, 2]).tolist() == ["1", "2"]
+
+
+def test_numbers_are_sorted_as_numbers_also_over_several_files():
+    assert Labels.of([10, 2, 2]).categories.tolist() == ["2", "10"]
+    assert stack_labels([Labels.of([10, 2]), Labels.of([3])]).categories.tolist() == ["2", "3", "10"]
+    assert stack_labels([Labels.of([10, 2]), Labels.of(["3"])]).categories.tolist() == ["10", "2", "3"]
+
+
+def test_codes_into_a_vocabulary_in_any_order_become_places_in_the_sorted_one():
+    labels = Labels.coded(np.array([2, 0, 2]), ["b", "c", "a"])
+
+    assert labels.names.tolist() == ["a", "b", "a"]
+    assert labels.categories.tolist() == ["a", "b"]
+    assert labels.codes.tolist() == [0, 1, 0]
