@@ -6,11 +6,27 @@ from typing import Any
 
 import click
 
-from diffbio_flows.command.options import FILE, cluster_options, input_options, json_option, show, window_length_option
+from diffbio_flows.command.options import (
+    FILE,
+    cluster_options,
+    json_option,
+    region_option,
+    regions_option,
+    sample_option,
+    show,
+    window_length_option,
+)
 
 
 @click.command()
-@input_options
+@click.option("--reads", type=FILE, help="Sorted, indexed BAM or CRAM of one sample.")
+@click.option("--reference", type=FILE, help="FASTA, plain or bgzipped.")
+@click.option(
+    "--windows", metavar="STORE", help="Window store to call instead of reads and reference, a folder or URL."
+)
+@region_option
+@regions_option
+@sample_option
 @click.option("--output", type=FILE, required=True, metavar="VCF.GZ", help="VCF to write.")
 @click.option("--gvcf", type=FILE, metavar="G.VCF.GZ", help="gVCF to write too.")
 @click.option("--model", type=FILE, metavar="DIR", help="Model directory; the shipped model if not given.")
@@ -33,6 +49,10 @@ def call(*, prefect: bool, as_json: bool, haploid_contigs: str, **fields: Any) -
     from diffbio_flows.reports.tables import as_text, tables
     from diffbio_flows.runs.parameters import CallParameters
 
+    if fields["windows"] is None:
+        for option in ("reads", "reference"):
+            if fields[option] is None:
+                raise click.UsageError(f"Missing option '--{option}' (or give --windows).")
     contigs = tuple(name.strip() for name in haploid_contigs.split(",") if name.strip())
     parameters = CallParameters(haploid_contigs=contigs, **fields)
     with open_progress(plain=prefect) as progress:

@@ -11,7 +11,7 @@ from diffbio_flows.runs.outputs import merge_calls, record_lines, write_summary
 from diffbio_flows.runs.parameters import CallParameters
 from diffbio_flows.runs.plan import CallPlan, plan_call
 from diffbio_flows.runs.steps import ShardRun, Step, drive
-from diffbio_flows.shards.commit import load_marker, load_shard
+from diffbio_flows.shards.commit import forget_shard, load_marker, load_shard
 from diffbio_flows.shards.worker import run_shard
 
 
@@ -87,15 +87,24 @@ class CallRun(ShardRun[CallSummary]):
 
     def _lay_out(self) -> None:
         plan = self.plan
-        index_reference(self.parameters.reference, plan.work.path)
-        if self.parameters.keep_windows:
-            from diffbio_io.store.store import WindowStore
+        tasks = list(plan.tasks())
+        done = {task.name for task in tasks if load_shard(task.calls, task.name)}
+        if self.parameters.windows is None:
+            reads, reference = self.parameters.files
+            index_reference(reference, plan.work.path)
+            if self.parameters.keeps_windows:
+                from diffbio_io.store.store import WindowStore
 
-            store = WindowStore(plan.work.store, self.parameters.grid)
-            origin = StoreOrigin(plan.sample, self.parameters.reads, self.parameters.reference, plan.contigs)
-            lay_out_store(store, origin, plan.intervals, plan.work.path)
-        for task in plan.tasks():
-            (self.finished if load_shard(task.calls, task.name) else self.waiting).append(task)
+                store = WindowStore(plan.work.store, plan.grid)
+                origin = StoreOrigin(
+                    plan.sample, reads, reference, plan.contigs, plan.intervals, plan.without_reads, plan.warnings
+                )
+                lay_out_store(store, origin, plan.work.path)
+                for shard in store.faults(task.shard for task in tasks if task.name in done):
+                    forget_shard(plan.work.calls, shard.name)
+                    done.remove(shard.name)
+        for task in tasks:
+            (self.finished if task.name in done else self.waiting).append(task)
 
     def _summarise(self) -> None:
         plan, work = self.plan, self.plan.work
@@ -103,7 +112,7 @@ class CallRun(ShardRun[CallSummary]):
         self._summary = CallSummary(
             output=str(self.parameters.output),
             gvcf=str(self.parameters.gvcf) if self.parameters.gvcf else None,
-            store=str(work.store) if self.parameters.keep_windows else None,
+            store=str(work.store) if self.parameters.keeps_windows else self.parameters.whole_windows,
             report=str(work.report),
             sample=plan.sample,
             variants=count_variants(record_lines(plan)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import Any
 
 from diffbio_cluster import peak_memory_mb
@@ -80,7 +79,7 @@ class IngestRun(ShardRun[IngestSummary]):
             Step("check input", self._check),
             Step("start workers", self._start_workers),
             Step("lay out work", self._lay_out),
-            Step("fill store", lambda: self.process(partial(ingest_to_store, origin=self._origin))),
+            Step("fill store", lambda: self.process(ingest_to_store)),
             Step("stop workers", self.close_workers),
         )
 
@@ -99,7 +98,15 @@ class IngestRun(ShardRun[IngestSummary]):
     @property
     def _store_origin(self) -> StoreOrigin:
         inputs, parameters = self.checked[0], self.parameters
-        return StoreOrigin(inputs.sample, parameters.reads, parameters.reference, inputs.contigs)
+        return StoreOrigin(
+            inputs.sample,
+            parameters.reads,
+            parameters.reference,
+            inputs.contigs,
+            inputs.intervals,
+            inputs.without_reads,
+            inputs.warnings,
+        )
 
     def summary(self) -> IngestSummary:
         """See `ShardRun`."""
@@ -117,7 +124,7 @@ class IngestRun(ShardRun[IngestSummary]):
         local = self.parameters.local_store
         if local is not None:
             self.keep_log(local.with_name(f"{local.name}.log"))
-        tasks = list(ingest_tasks(self.parameters, inputs))
+        tasks = list(ingest_tasks(self.parameters, inputs, self._origin))
         # Before workers are started: it may refuse what the store holds.
         self.waiting, self._held = split_by_store(store, tasks, self._origin, force=self.parameters.force)
         done = {result.name for result in self._held}
@@ -125,11 +132,11 @@ class IngestRun(ShardRun[IngestSummary]):
         self.open_workers(self.parameters.cluster_config())
 
     def _lay_out(self) -> None:
-        inputs, store = self.checked
+        store = self.checked[1]
         local = self.parameters.local_store
         if local is not None:
             index_reference(self.parameters.reference, local)
-        lay_out_store(store, self._store_origin, inputs.intervals, local)
+        lay_out_store(store, self._store_origin, local)
 
 
 def check_ingest(parameters: IngestParameters) -> tuple[RunInputs, WindowStore]:
@@ -161,7 +168,7 @@ def describe_store_error(error: Exception) -> str:
     return str(error) if isinstance(error, StoreError) else f"cannot be opened: {' '.join(str(error).split())}"
 
 
-def ingest_tasks(parameters: IngestParameters, inputs: RunInputs) -> Iterator[ShardTask]:
+def ingest_tasks(parameters: IngestParameters, inputs: RunInputs, origin: Mapping[str, Any]) -> Iterator[ShardTask]:
     """A message per shard."""
     grid = parameters.grid
     local = parameters.local_store
@@ -178,6 +185,7 @@ def ingest_tasks(parameters: IngestParameters, inputs: RunInputs) -> Iterator[Sh
                 work=str(local.resolve()) if local is not None else ".",
                 store=str(local.resolve()) if local is not None else parameters.store,
                 inputs=states,
+                made_of=origin,
             )
 
 
@@ -186,23 +194,26 @@ def split_by_store(
 ) -> tuple[list[ShardTask], list[ShardResult]]:
     """Shards still to fill, and those that the store holds already.
 
-    Where the store holds other windows of a shard, of the same reads, both are filled, with what lies between: a shard
-    has one marker, and tells of one run of windows.
+    What is damaged is filled again. Where the store holds other windows of a shard, of the same reads, both are filled,
+    with what lies between: a shard has one marker, and tells of one run of windows.
 
     Raises:
         InputError: It holds some that were made of other files, which only ``force`` replaces.
     """
     waiting: list[ShardTask] = []
     finished: list[ShardResult] = []
+    markers = {contig: store.markers(contig) for contig in {task.shard.contig for task in tasks}}
+    held_here = [] if force else [task.shard for task in tasks if task.shard.index in markers[task.shard.contig]]
+    faulty = store.faults(held_here)
     for task in tasks:
-        held = store.grid_marker(task.shard)
+        held = markers[task.shard.contig].get(task.shard.index)
         if held is None:
             waiting.append(task)
         elif held["made_of"] != origin:
             if not force:
                 raise InputError([_other_origin(task, held["made_of"])])
             waiting.append(task)
-        elif not force and store.marker(task.shard) is not None:
+        elif not force and task.shard not in faulty:
             finished.append(_result(task, held["read_counts"]))
         else:
             first = min(task.shard.first_window, held["first_window"])
@@ -218,7 +229,7 @@ def _other_origin(task: ShardTask, made_of: Mapping[str, Any]) -> Problem:
     return Problem(f"window store {task.store}", what, "Choose another --store, or replace its windows with --force.")
 
 
-def ingest_to_store(task: ShardTask, origin: Mapping[str, Any]) -> ShardResult:
+def ingest_to_store(task: ShardTask) -> ShardResult:
     """Decodes one shard into the store; what a worker runs."""
     from diffbio_flows.shards.process import ingest_shard
     from diffbio_flows.shards.session import session
@@ -227,7 +238,7 @@ def ingest_to_store(task: ShardTask, origin: Mapping[str, Any]) -> ShardResult:
     planes = ingest_shard(task)
     decoded = time.perf_counter()
     with naming(task.store or ""):
-        session().store(task).write(planes, **origin)
+        session().store(task).write(planes, **task.made_of)
     seconds = {"ingest": decoded - started, "store": time.perf_counter() - decoded}
     return _result(task, planes.read_counts, seconds, peak_memory_mb())
 

@@ -27,9 +27,17 @@ def input_states(
     found = [reads, *([] if index is None else [index.path]), reference]
     places = [reference, *([] if folder is None else [folder / reference.name])]
     found += [path for place in places for path in _beside(place) if path.exists()]
-    if model is not None:
-        found += [model / "card.json", model / "parameters.safetensors"]
-    return tuple(FileState.of(os.path.abspath(path)) for path in found)
+    states = tuple(FileState.of(os.path.abspath(path)) for path in found)
+    return states if model is None else states + model_states(model)
+
+
+def model_states(model: Path) -> tuple[FileState, ...]:
+    """States of a model's files.
+
+    Raises:
+        OSError: One cannot be looked at.
+    """
+    return tuple(FileState.of(os.path.abspath(model / name)) for name in ("card.json", "parameters.safetensors"))
 
 
 def _beside(fasta: Path) -> tuple[Path, Path]:

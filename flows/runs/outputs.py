@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,17 +26,30 @@ def merge_calls(plan: CallPlan) -> None:
     Raises:
         TaskFailedError: The output cannot be written.
     """
-    from diffbio_io.reference import Reference
     from diffbio_io.variants.gvcf import GVCF_FIELDS, without_seams
 
     _merge(plan, plan.parameters.output, ".vcf")
     if plan.parameters.gvcf is not None:
-        with Reference(plan.parameters.reference, plan.work.path) as reference:
+        with _bases(plan) as bases:
 
             def join(shards: Iterable[bytes]) -> Iterator[bytes]:
-                return without_seams(shards, lambda contig, start: reference.sequence(contig, start, start + 1))
+                return without_seams(shards, lambda contig, start: bases(contig, start, start + 1))
 
             _merge(plan, plan.parameters.gvcf, ".g.vcf", GVCF_FIELDS, join)
+
+
+@contextmanager
+def _bases(plan: CallPlan) -> Iterator[Callable[[str, int, int], str]]:
+    """Reference bases, from the FASTA file or from the window store."""
+    if plan.parameters.windows is not None:
+        from diffbio_io.store.store import WindowStore
+
+        yield WindowStore(plan.parameters.windows, plan.grid).bases
+        return
+    from diffbio_io.reference import Reference
+
+    with Reference(plan.parameters.files[1], plan.work.path) as reference:
+        yield reference.sequence
 
 
 def _merge(plan: CallPlan, output: Path, ending: str, fields: Sequence[str] = (), join: Join = iter) -> None:
@@ -43,7 +57,7 @@ def _merge(plan: CallPlan, output: Path, ending: str, fields: Sequence[str] = ()
     from diffbio_io.variants.names import nameable_contigs
     from diffbio_io.variants.vcf import merge_shards, vcf_header
 
-    meta = [("source", f"diffbio {__version__}"), ("reference", plan.parameters.reference.name)]
+    meta = [("source", f"diffbio {__version__}"), ("reference", Path(plan.made_of["reference"]["path"]).name)]
     # By name alone: what lies elsewhere gives the same bytes.
     meta += [("diffbio_warning", str(replace(w, subject=Path(w.subject).name))) for w in plan.warnings]
     header = vcf_header(nameable_contigs(plan.contigs), plan.sample, fields=fields, meta=meta)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from diffbio_cluster import ClusterConfig, ClusterConfigError
 from diffbio_core.windows.grid import WindowGrid
 
 SHARD_BP = 262_144
 HALO = 256
+DEFAULT_WINDOW_LENGTH = 4096
 
 
 def _power_of_two(length: int) -> int:
@@ -46,7 +47,7 @@ class RunParameters(BaseModel):
     sample: Annotated[str | None, AfterValidator(_sample_name)] = Field(
         default=None, description="Sample; needed only where the file names several or none"
     )
-    window_length: WindowLength = 4096
+    window_length: WindowLength = DEFAULT_WINDOW_LENGTH
     workers: int | None = Field(default=None, ge=1, description="Worker processes here; one per core if not given")
     scheduler: str | None = Field(default=None, description="Address of a running Dask scheduler to use instead")
     cluster: Path | None = Field(default=None, description="TOML file that describes a cluster")
@@ -92,8 +93,13 @@ class RunParameters(BaseModel):
 
 
 class CallParameters(RunParameters):
-    """One call run: reads and reference to VCF."""
+    """One call run: reads and reference, or a window store that was made of them, to VCF."""
 
+    reads: Path | None = Field(default=None, description="Aligned reads of one sample: sorted, indexed BAM or CRAM")
+    reference: Path | None = Field(default=None, description="FASTA that the reads were aligned to, plain or bgzipped")
+    windows: str | None = Field(
+        default=None, description="Window store to call instead of reads and reference: a folder, or a URL"
+    )
     output: Path = Field(description="VCF to write, ending in .vcf.gz; its index lies beside it")
     gvcf: Path | None = Field(default=None, description="gVCF to write too, ending in .g.vcf.gz")
     model: Path | None = Field(default=None, description="Model directory; the shipped model if not given")
@@ -101,6 +107,30 @@ class CallParameters(RunParameters):
     work_dir: Path | None = Field(default=None, description="Folder for the run's state; OUTPUT.work if not given")
     keep_windows: bool = Field(default=True, description="Keep the decoded windows (Zarr) in the work directory")
     force: bool = Field(default=False, description="Overwrite the output")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> CallParameters:
+        if self.windows is None and (self.reads is None or self.reference is None):
+            raise ValueError("--reads and --reference are needed, or --windows")
+        if self.windows is not None and (self.reads is not None or self.reference is not None):
+            raise ValueError("--windows goes with neither --reads nor --reference, since a store holds both")
+        return self
+
+    @property
+    def whole_windows(self) -> str | None:
+        """The window store by a path or URL that workers can use from anywhere on this machine."""
+        return self.windows if self.windows is None or "://" in self.windows else str(Path(self.windows).resolve())
+
+    @property
+    def files(self) -> tuple[Path, Path]:
+        """Reads and reference.
+
+        Raises:
+            ValueError: The run takes windows.
+        """
+        if self.reads is None or self.reference is None:
+            raise ValueError("the run takes windows, not reads")
+        return self.reads, self.reference
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -119,8 +149,8 @@ class CallParameters(RunParameters):
 
     @property
     def keeps_windows(self) -> bool:
-        """See `RunParameters`."""
-        return self.keep_windows
+        """See `RunParameters`; those of a store are there already."""
+        return self.keep_windows and self.windows is None
 
     @property
     def work_path(self) -> Path:

@@ -12,9 +12,10 @@ from diffbio_core import __version__
 from diffbio_core.models import ModelError, default_model_path, load_card, model_identity
 from diffbio_core.problems import Problem
 from diffbio_core.windows.grid import Shard, WindowGrid
-from diffbio_flows.runs.input_states import input_states
+from diffbio_flows.runs.input_states import input_states, model_states
 from diffbio_flows.runs.parameters import CallParameters
 from diffbio_flows.runs.preflight import check_run
+from diffbio_flows.runs.windows import StoredWindows, check_windows
 from diffbio_flows.runs.work_directory import WorkDirectory, file_identity
 from diffbio_flows.shards.message import ShardTask
 from diffbio_io.regions import Intervals
@@ -30,7 +31,10 @@ class CallPlan:
         intervals: What to call, 0-based half-open, by contig in the same order.
         sample: Name in the VCF.
         model: Model directory.
+        grid: Of the windows.
+        made_of: Identity of the reads and of the reference.
         warnings: What is odd about the input but can be worked with.
+        without_reads: Contigs of which the index knows that there are no reads.
     """
 
     parameters: CallParameters
@@ -38,7 +42,10 @@ class CallPlan:
     intervals: Mapping[str, Intervals]
     sample: str
     model: Path
+    grid: WindowGrid
+    made_of: Mapping[str, Any]
     warnings: tuple[Problem, ...] = ()
+    without_reads: tuple[str, ...] = ()
 
     @property
     def work(self) -> WorkDirectory:
@@ -48,29 +55,36 @@ class CallPlan:
     def shards(self) -> Iterator[Shard]:
         """Every shard, in the order of the reference."""
         for contig, intervals in self.intervals.items():
-            yield from self.parameters.grid.shards(contig, self.contigs[contig], intervals)
+            yield from self.grid.shards(contig, self.contigs[contig], intervals)
 
     def tasks(self) -> Iterator[ShardTask]:
         """A message per shard."""
         parameters, work = self.parameters, self.work
-        inputs = input_states(parameters.reads, parameters.reference, work.path.resolve(), self.model.resolve())
+        reads = reference = ""
+        if parameters.windows is None:
+            inputs = input_states(*parameters.files, work.path.resolve(), self.model.resolve())
+            # Not resolved: a link may have its index beside itself alone.
+            reads, reference = (str(path.absolute()) for path in parameters.files)
+        else:
+            inputs = model_states(self.model.resolve())
         identity = model_identity(load_card(self.model))
         run = work.run_id
         for shard in self.shards():
             contig_length, intervals = self.contigs[shard.contig], self.intervals[shard.contig]
             yield ShardTask(
                 shard=shard,
-                grid=parameters.grid,
-                intervals=core_intervals(parameters.grid, shard, contig_length, intervals),
-                # Not resolved: a link may have its index beside itself alone.
-                reads=str(parameters.reads.absolute()),
-                reference=str(parameters.reference.absolute()),
+                grid=self.grid,
+                intervals=core_intervals(self.grid, shard, contig_length, intervals),
+                reads=reads,
+                reference=reference,
                 model=str(self.model.resolve()),
                 sample=self.sample,
                 ploidy=1 if shard.contig in parameters.haploid_contigs else 2,
                 work=str(work.path.resolve()),
                 calls=str(work.calls.resolve()),
-                store=str(work.store.resolve()) if parameters.keep_windows else None,
+                store=str(work.store.resolve()) if parameters.keeps_windows else None,
+                windows=parameters.whole_windows,
+                made_of=self.made_of,
                 gvcf=parameters.gvcf is not None,
                 inputs=inputs,
                 model_identity=identity,
@@ -97,14 +111,41 @@ def plan_call(parameters: CallParameters) -> CallPlan:
     resumes = False
     try:
         identity = call_identity(parameters, model)
-    except OSError:
+    except (OSError, ValueError, ImportError):
         pass  # The check below tells which file is missing.
     else:
         work = WorkDirectory(parameters.work_path)
         more += work.problems(identity)
         resumes = work.is_unfinished and not more
-    checked = check_run(parameters, more, resumes=resumes)
-    return CallPlan(parameters, checked.contigs, checked.intervals, checked.sample, model, checked.warnings)
+    if parameters.windows is None:
+        checked, grid = check_run(parameters, more, resumes=resumes), parameters.grid
+    else:
+        checked, grid = check_windows(parameters, more, resumes=resumes)
+    made_of = source_identity(parameters)
+    return CallPlan(
+        parameters,
+        checked.contigs,
+        checked.intervals,
+        checked.sample,
+        model,
+        grid,
+        made_of,
+        checked.warnings,
+        checked.without_reads,
+    )
+
+
+def source_identity(parameters: CallParameters) -> dict[str, Any]:
+    """Identity of reads and reference: of the files, or of those that the window store was made of.
+
+    Raises:
+        OSError: A file cannot be looked at.
+        ValueError: There is no such store.
+    """
+    if parameters.windows is not None:
+        return StoredWindows.of(parameters.windows).files
+    reads, reference = parameters.files
+    return {"reads": file_identity(reads), "reference": file_identity(reference)}
 
 
 def call_identity(parameters: CallParameters, model: Path) -> dict[str, Any]:
@@ -112,11 +153,12 @@ def call_identity(parameters: CallParameters, model: Path) -> dict[str, Any]:
 
     Raises:
         OSError: An input file cannot be looked at.
+        ValueError: There is no such window store.
     """
     return {
         "diffbio": __version__,
-        "reads": file_identity(parameters.reads),
-        "reference": file_identity(parameters.reference),
+        **source_identity(parameters),
+        "windows": parameters.whole_windows,
         "model": file_identity(model / "parameters.safetensors"),
         "regions": file_identity(parameters.regions) if parameters.regions else None,
         "region": list(parameters.region),
@@ -125,7 +167,7 @@ def call_identity(parameters: CallParameters, model: Path) -> dict[str, Any]:
         "sample": parameters.sample,
         "haploid_contigs": list(parameters.haploid_contigs),
         "window_length": parameters.window_length,
-        "keep_windows": parameters.keep_windows,
+        "keep_windows": parameters.keeps_windows,
     }
 
 

@@ -29,12 +29,14 @@ class RunInputs:
         contigs: Length (bp) of every contig of the reference, in its order.
         intervals: What to work on: intervals by contig, only of contigs that have reads.
         warnings: What is odd but can be worked with, to be told.
+        without_reads: Contigs asked for of which the index knows that there are no reads.
     """
 
     sample: str
     contigs: dict[str, int]
     intervals: dict[str, Intervals]
     warnings: tuple[Problem, ...] = ()
+    without_reads: tuple[str, ...] = ()
 
 
 def check_run(parameters: RunParameters, more: Iterable[Problem] = (), *, resumes: bool = False) -> RunInputs:
@@ -51,7 +53,7 @@ def check_run(parameters: RunParameters, more: Iterable[Problem] = (), *, resume
     problems: list[Problem] = []
     contigs: dict[str, int] | None = None
     wanted: dict[str, Intervals] | None = None
-    reads, reference, outputs, folder = parameters.reads, parameters.reference, parameters.outputs, parameters.folder
+    reads, reference, folder = parameters.reads, parameters.reference, parameters.folder
     named = bool(parameters.region) or parameters.regions is not None
     regions_are_good = True
     with tempfile.TemporaryDirectory() as aside:
@@ -80,20 +82,32 @@ def check_run(parameters: RunParameters, more: Iterable[Problem] = (), *, resume
         report = check_alignment(reads, indexed, known, wanted if named else None, parameters.sample)
     problems += report.problems
     problems += unnameable_contigs(report.contigs_with_reads, reference, called=True)
-    # A run that stopped between its output and its report has written that output itself.
-    problems += check_outputs(outputs, (reads, reference), force=parameters.force or resumes)
-    # Where it would be made beside an output, that folder's faults are told already.
-    if folder is not None and nearest_folder(folder) not in {nearest_folder(path.parent) for path in outputs}:
-        problems += check_new_folder(folder)
-    problems += _check_machine(parameters)
+    problems += check_places(parameters, (reads, reference), resumes=resumes)
     if not problems and folder is not None and wanted is not None and contigs is not None:
         problems += check_disk(nearest_folder(folder), estimate_disk(parameters, report, wanted, contigs))
     problems += more
     if problems or contigs is None or wanted is None or report.sample is None:
         raise InputError(list(dict.fromkeys(problems)))
-    intervals = {contig: wanted[contig] for contig in contigs if contig in set(report.contigs_with_reads)}
+    intervals = {contig: spans for contig, spans in wanted.items() if contig in set(report.contigs_with_reads)}
     warnings = report.warnings + unnameable_contigs(contigs, reference)
-    return RunInputs(report.sample, contigs, {c: i for c, i in intervals.items() if c in wanted}, warnings)
+    without_reads = tuple(contig for contig in wanted if contig not in intervals)
+    return RunInputs(report.sample, contigs, intervals, warnings, without_reads)
+
+
+def check_places(parameters: RunParameters, inputs: tuple[Path, ...], *, resumes: bool) -> list[Problem]:
+    """Whether outputs and state can be written, and workers find room.
+
+    Args:
+        parameters: What is asked for.
+        inputs: Files that no output may replace.
+        resumes: Whether an output that exists may be this run's own: it may have stopped before its report.
+    """
+    outputs, folder = parameters.outputs, parameters.folder
+    problems = check_outputs(outputs, inputs, force=parameters.force or resumes)
+    # Where it would be made beside an output, that folder's faults are told already.
+    if folder is not None and nearest_folder(folder) not in {nearest_folder(path.parent) for path in outputs}:
+        problems += check_new_folder(folder)
+    return problems + _check_machine(parameters)
 
 
 def _check_machine(parameters: RunParameters) -> list[Problem]:

@@ -79,6 +79,11 @@ def load_shard(folder: str | os.PathLike[str], name: str) -> ShardResult | None:
     return result
 
 
+def forget_shard(folder: str | os.PathLike[str], name: str) -> None:
+    """Has a finished shard count as not done."""
+    shard_path(folder, name, MARKER).unlink(missing_ok=True)
+
+
 def load_marker(folder: str | os.PathLike[str], name: str) -> ShardResult:
     """What a shard's marker says, its files unseen.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_io.files.state import FileState
@@ -25,6 +26,8 @@ class ShardTask:
         model: Model directory; not needed to ingest.
         calls: Folder for the shard's calls and its marker; not needed to ingest.
         store: Window store to fill, a path or URL; None keeps windows in memory only.
+        windows: Window store to take windows from instead of reads and reference, a path or URL.
+        made_of: What the marker of a stored shard tells, or must tell, of where it comes from.
         gvcf: Whether reference blocks are wanted too.
         inputs: States of all files that are read, as the run began with them.
         model_identity: What `model_identity` says of the model.
@@ -42,6 +45,8 @@ class ShardTask:
     model: str = ""
     calls: str = ""
     store: str | None = None
+    windows: str | None = None
+    made_of: Mapping[str, Any] = field(default_factory=dict)
     gvcf: bool = False
     inputs: tuple[FileState, ...] = ()
     model_identity: str = ""

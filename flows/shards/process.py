@@ -30,17 +30,21 @@ PASS_GQ = 6.0
 
 
 def process_shard(task: ShardTask) -> ShardResult:
-    """Ingest, store, call and commit one shard."""
+    """Ingest and store one shard, or read it from a store; call and commit it."""
     clock = _Clock()
-    planes = ingest_shard(task)
-    clock.lap("ingest")
+    if task.windows is not None:
+        planes = session().windows(task).read(task.shard, session().buffers, task.made_of)
+        clock.lap("read")
+    else:
+        planes = ingest_shard(task)
+        clock.lap("ingest")
     done = load_shard(task.calls, task.name)
     if done is not None:  # another worker was given it meanwhile: this one took far too long
         return done
     check_wanted(task)
     if task.store is not None:
         with naming(task.store):
-            session().store(task).write(planes, reads=task.reads, reference=task.reference)
+            session().store(task).write(planes, **task.made_of)
         clock.lap("store")
     evidence = session().call_stage(task)(planes)
     clock.lap("call")

@@ -55,6 +55,16 @@ class Session:
             raise ValueError(f"the task of shard {task.name} names no store")
         return self._store(task.store, task.grid)
 
+    def windows(self, task: ShardTask) -> WindowStore:
+        """The window store that a task takes its windows from.
+
+        Raises:
+            ValueError: It takes them from none.
+        """
+        if task.windows is None:
+            raise ValueError(f"the task of shard {task.name} names no window store to read")
+        return self._store(task.windows, task.grid)
+
     def call_stage(self, task: ShardTask) -> CallStage:
         """The call stage of a task's model.
 

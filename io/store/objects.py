@@ -46,10 +46,10 @@ class Objects:
         names = list(names)
         if self.folder is not None:
             return {name: _read(self.folder / name) for name in names}
-        paths = {name: f"{self._root}/{name}" for name in names}
-        # An empty list is a folder to fsspec.
-        found = self._files.cat(list(paths.values()), on_error="return") if paths else {}
-        return {name: self._content(found, path) for name, path in paths.items()}
+        paths = [f"{self._root}/{name}" for name in names]
+        # `cat` would ask of every path first whether it is there.
+        found = self._files.cat_ranges(paths, None, None, on_error="return") if paths else []
+        return {name: _content(path, content) for name, path, content in zip(names, paths, found, strict=True)}
 
     def put_all(self, objects: Mapping[str, bytes]) -> None:
         """Write some objects, at once; others must not rely on them before they are told so by one of `put`."""
@@ -105,12 +105,11 @@ class Objects:
         with suppress(FileNotFoundError):
             self._files.rm(path, recursive=recursive)
 
-    @staticmethod
-    def _content(found: Mapping[str, Any], path: str) -> Content:
-        content = found.get(path, FileNotFoundError(path))
-        if isinstance(content, Exception) and not isinstance(content, OSError):
-            return OSError(f"{path}: {content}")
-        return content
+
+def _content(path: str, found: Any) -> Content:
+    if isinstance(found, Exception) and not isinstance(found, OSError):
+        return OSError(f"{path}: {found}")
+    return found
 
 
 def _read(path: Path) -> Content:

@@ -21,7 +21,7 @@ import numpy as np
 from diffbio_core.problems import InputError
 from diffbio_core.reads.arrays import cut_reads
 from diffbio_core.whole_file import ASIDE
-from diffbio_core.windows.encoding import N_BASE, PLANES
+from diffbio_core.windows.encoding import BASES, N_BASE, PLANES
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_core.windows.planes import LANES_PER_BLOCK, PlaneBuffers, ShardPlanes
 from diffbio_io.files.locks import locked
@@ -61,12 +61,16 @@ class WindowStore:
         grid: The grid that it is, or shall be, laid out for; that of its own attributes if not given.
     """
 
+    ABSENT = "is not in the store"
+    """What `faults` says of a shard that is not there at all."""
+
     def __init__(self, url: str | os.PathLike[str], grid: WindowGrid | None = None) -> None:
         self.url = os.fspath(url)
         self._given_grid = grid
         self._objects = Objects(self.url)
         self._checked: set[tuple[str, int]] = set()
         self._known: dict[str, Any] | None = None
+        self._last_cores: tuple[str, np.ndarray] | None = None
 
     @cached_property
     def grid(self) -> WindowGrid:
@@ -136,6 +140,10 @@ class WindowStore:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / LOCK, f"window store {self.url}", "Wait for it, or choose another --store."):
             yield
+
+    def told(self) -> dict[str, Any] | None:
+        """See `attributes`; None where there is no store yet."""
+        return None if self._root() is None else self.attributes
 
     def contigs_to_add(self, contigs: Mapping[str, int]) -> dict[str, int]:
         """Those of some contigs, length (bp) by name, that the store does not hold yet.
@@ -227,12 +235,15 @@ class WindowStore:
         self._objects.put_all(objects)
         self._objects.put(f"{group}/zarr.json", json.dumps(documents[""]).encode())
 
-    def read(self, shard: Shard, buffers: PlaneBuffers | None = None) -> ShardPlanes:
+    def read(
+        self, shard: Shard, buffers: PlaneBuffers | None = None, made_of: Mapping[str, Any] | None = None
+    ) -> ShardPlanes:
         """Read a shard back, or some of its windows.
 
         Args:
             shard: The windows; all must have been written.
             buffers: Memory to reuse; the planes that are returned live in it.
+            made_of: What its marker must tell of where it comes from; anything if not given.
 
         Raises:
             StoreError: The shard is not in the store, or a chunk of it is missing or damaged.
@@ -242,6 +253,8 @@ class WindowStore:
             raise StoreError(f"{self.url} does not hold shard {shard.name}: fill it with diffbio ingest")
         self._check_contig(shard.contig, self.contig_length(shard.contig))
         marker = document["attributes"]
+        if made_of is not None and marker["made_of"] != made_of:
+            raise StoreError(f"{self.url}: shard {shard.name} {OTHER_FILES}. {REMAKE}")
         found = self._objects.get_all(marker["chunks"])
         faults = _faults(marker, found)
         if faults:
@@ -333,10 +346,43 @@ class WindowStore:
             for marker in self.markers(contig).values()
         ]
 
-    def faults(self, shards: Iterable[Shard]) -> dict[Shard, list[str]]:
+    def bases(self, contig: str, start: int, stop: int) -> str:
+        """Reference bases of ``[start, stop)`` of a contig, 0-based half-open; N where the store holds no window.
+
+        Raises:
+            StoreError: The store does not hold the contig, or a chunk is damaged.
+        """
+        grid, codes = self.grid, np.full(max(0, stop - start), N_BASE, np.uint8)
+        for shard in grid.shards(contig, self.contig_length(contig), [(start, stop)]):
+            first, last = grid.core(shard, self.contig_length(contig))
+            low, high = max(first, start), min(last, stop)
+            row = shard.first_window - shard.index * grid.windows_per_shard
+            cores = self._cores(reference_chunk(shard))[row * grid.reference_length :]
+            codes[low - start : high - start] = cores[low - first : high - first]
+        return "".join(BASES[code] for code in codes)
+
+    def _cores(self, chunk: str) -> np.ndarray:
+        """Base codes under the cores of a shard's windows; the last one asked for is kept."""
+        if self._last_cores is None or self._last_cores[0] != chunk:
+            grid, content = self.grid, self._objects.get(chunk)
+            codes = np.full((grid.windows_per_shard, grid.positions), N_BASE, np.uint8)
+            try:
+                if content is not None:
+                    unpack_array(content, codes)
+            except DamagedChunk as error:
+                raise StoreError(f"{self.url}: chunk {chunk} is damaged ({error}). {REMAKE}") from error
+            cores = codes[:, grid.halo : grid.halo + grid.reference_length]
+            self._last_cores = chunk, cores.reshape(-1)
+        return self._last_cores[1]
+
+    def faults(self, shards: Iterable[Shard], made_of: Mapping[str, Any] | None = None) -> dict[Shard, list[str]]:
         """What is missing or damaged of some shards that should be there, as half sentences, by shard with a fault.
 
         On a local path checksums are compared, elsewhere sizes alone: what a checksum shows there, reading tells.
+
+        Args:
+            shards: Which.
+            made_of: What their markers must tell of where they come from; anything if not given.
         """
         faulty: dict[Shard, list[str]] = {}
         markers: dict[str, dict[int, dict[str, Any]]] = {}
@@ -346,7 +392,10 @@ class WindowStore:
                 markers[shard.contig] = self.markers(shard.contig)
             marker = markers[shard.contig].get(shard.index)
             if marker is None or not _covers(marker, shard):
-                faulty[shard] = ["is not in the store"]
+                faulty[shard] = [self.ABSENT]
+                continue
+            if made_of is not None and marker["made_of"] != made_of:
+                faulty[shard] = [OTHER_FILES]
                 continue
             if self._objects.folder is not None:
                 found = _faults(marker, self._objects.get_all(marker["chunks"]))
@@ -446,6 +495,7 @@ class WindowStore:
         return self._known
 
 
+OTHER_FILES = "was made of other reads or another reference than the store tells"
 REMAKE = "A run of diffbio ingest with the same reads and region makes it again."
 
 

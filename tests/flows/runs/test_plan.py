@@ -19,6 +19,7 @@ from diffbio_flows.runs.plan import (
     core_intervals,
     plan_call,
     shard_groups,
+    source_identity,
 )
 from diffbio_flows.runs.work_directory import WorkDirectory
 
@@ -35,7 +36,10 @@ def files(tmp_path):
 
 
 def plan(files, intervals, **more):
-    return CallPlan(CallParameters(**files, **more), CONTIGS, intervals, "S", default_model_path())
+    parameters = CallParameters(**files, **more)
+    return CallPlan(
+        parameters, CONTIGS, intervals, "S", default_model_path(), parameters.grid, source_identity(parameters)
+    )
 
 
 def test_there_is_a_task_for_every_shard_in_the_order_of_the_reference(files):
