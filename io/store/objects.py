@@ -47,8 +47,8 @@ class Objects:
         if self.folder is not None:
             return {name: _read(self.folder / name) for name in names}
         paths = [f"{self._root}/{name}" for name in names]
-        # `cat` would ask of every path first whether it is there.
-        found = self._files.cat_ranges(paths, None, None, on_error="return") if paths else []
+        # `cat` would ask of every path first whether it is there, and whole objects for their size: so from byte 0 on.
+        found = self._files.cat_ranges(paths, 0, None, on_error="return") if paths else []
         return {name: _content(path, content) for name, path, content in zip(names, paths, found, strict=True)}
 
     def put_all(self, objects: Mapping[str, bytes]) -> None:

@@ -12,7 +12,7 @@ from tests.s3_server import s3_server
 
 pytest.importorskip("s3fs", reason="needs the extra test: s3fs and moto")
 GRID = WindowGrid(512, 256, 4)
-LENGTH = 4000
+LENGTH = 6000
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_shard_takes_few_requests(server, filled, shards):
     other = WindowStore(filled.url)
     server.requests.clear()
     found = other.reads(("c1", 2100, 2300))
-    assert found["reads"].shape[0] > 10
+    assert found["reads"].shape[0] >= 10
     assert server.requests.total() <= 12
 
 
@@ -69,7 +69,7 @@ def test_missing_and_cut_chunks_are_told_from_a_listing(server, filled, shards):
     server.requests.clear()
     faults = filled.faults(planes.shard for planes in shards)
     assert faults[shards[0].shard] == ["chunk c1/base/c/0/0/0 is missing"]
-    assert "chunk c1/reference/c/1/0 has 3 bytes, not" in faults[shards[1].shard][0] or len(shards) == 1
+    assert "chunk c1/reference/c/1/0 has 3 bytes, not" in faults[shards[1].shard][0]
     assert server.requests.total() <= 6
     with pytest.raises(StoreError, match="chunk c1/base/c/0/0/0 is missing"):
         filled.read(shards[0].shard)
