@@ -94,6 +94,7 @@ class SingleCellPipeline(OperatorModule):
         batch_correction: Harmony, or None.
         dim_reduction: UMAP, or None.
         clustering: Soft k-means, or None.
+        batch_names: Names of the batches that were fitted, where they had any.
     """
 
     config: SingleCellPipelineConfig
@@ -124,6 +125,7 @@ class SingleCellPipeline(OperatorModule):
             n_clusters=config.n_clusters, n_features=latent, temperature=config.clustering_temperature
         )
         self.clustering = SoftKMeansClustering(clusters, rngs=rngs) if config.enable_clustering else None
+        self.batch_names: tuple[str, ...] | None = None
 
     def fit(
         self,
@@ -155,6 +157,7 @@ class SingleCellPipeline(OperatorModule):
             ValueError: Shapes do not fit, a value is no count, a cell is empty, a batch is missing, or a loss is not
                 finite; cell, gene or step is named.
         """
+        self.batch_names = None
         cells = self._cells(data, batch_labels, batch_key, ambient_profile)
         check_count_matrix("single-cell pipeline", cells.counts)
         training = training or VAETrainingConfig(seed=seed)
@@ -169,6 +172,7 @@ class SingleCellPipeline(OperatorModule):
             report(STAGES[2], 0, 1, None)
             config = replace(self.batch_correction.config, n_batches=cells.n_batches)
             self.batch_correction.config = config
+            self.batch_names = cells.batch_names
             labels = jnp.asarray(cells.batch_labels)
             self.batch_correction.fit(latent, labels, seed=seed)
             latent = self.batch_correction.correct(latent, labels, cells.n_batches)[0]
@@ -279,6 +283,7 @@ class SingleCellPipeline(OperatorModule):
             batch_labels=batch_labels,
             batch_key=batch_key,
             n_batches=None if self.batch_correction is None else self.batch_correction.config.n_batches,
+            batch_names=self.batch_names,
             needs_batches=self.batch_correction is not None,
             ambient_profile=ambient_profile,
         )

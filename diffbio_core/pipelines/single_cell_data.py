@@ -25,12 +25,14 @@ class Cells:
         counts: Cells by genes.
         batch_labels: Code of each cell's batch; zeros where none is needed.
         n_batches: Number of batches.
+        batch_names: Their names in the order of the codes; None where there are none.
         ambient_profile: Share of each gene in the soup.
     """
 
     counts: CountMatrix
     batch_labels: Int[np.ndarray, "cells"]
     n_batches: int
+    batch_names: tuple[str, ...] | None
     ambient_profile: Float[np.ndarray, "genes"]
 
 
@@ -41,6 +43,7 @@ def cells_of(
     batch_labels: Any,
     batch_key: str | None,
     n_batches: int | None,
+    batch_names: tuple[str, ...] | None,
     needs_batches: bool,
     ambient_profile: Any,
 ) -> Cells:
@@ -52,6 +55,7 @@ def cells_of(
         batch_labels: Codes or names, where `data` does not hold them.
         batch_key: Column of `obs` that holds them.
         n_batches: Number of batches, or None for as many as there are.
+        batch_names: Names of the batches that were fitted, in the order of their codes; None before a fit.
         needs_batches: Whether batches must be known.
         ambient_profile: Share of each gene in the soup; the data's own, or else that of all cells together, if None.
 
@@ -74,12 +78,14 @@ def cells_of(
             "single-cell pipeline: batch correction needs the batch of every cell. Give batch_labels or batch_key, or "
             "set enable_batch_correction=False"
         )
-    labels = np.zeros(counts.shape[0], np.int32) if batch_labels is None or not needs_batches else _codes(batch_labels)
+    labels, names = np.zeros(counts.shape[0], np.int32), None
+    if batch_labels is not None and needs_batches:
+        labels, names = _codes(batch_labels, batch_names)
     if labels.shape != counts.shape[:1]:
         raise ValueError(f"single-cell pipeline: {labels.size} batch labels for {counts.shape[0]} cells")
     check_labels("single-cell pipeline", "batch_labels", labels, n_batches)
     profile = _mean_profile(counts) if ambient_profile is None else np.asarray(ambient_profile, np.float32)
-    return Cells(counts, labels, n_batches or int(labels.max(initial=0)) + 1, profile)
+    return Cells(counts, labels, n_batches or int(labels.max(initial=0)) + 1, names, profile)
 
 
 class DecontaminatedCounts(CountMatrix):
@@ -127,15 +133,24 @@ def _count_matrix(data: Any) -> CountMatrix:
     return DenseCounts(values)
 
 
-def _codes(labels: Any) -> Int[np.ndarray, "cells"]:
-    """Codes as they are; names by their place in the sorted vocabulary."""
+def _codes(labels: Any, known: tuple[str, ...] | None) -> tuple[Int[np.ndarray, "cells"], tuple[str, ...] | None]:
+    """Codes as they are; names by their place among those that are known, or else in their sorted vocabulary."""
     labels = np.asarray(labels)
     if np.issubdtype(labels.dtype, np.integer):
-        return labels.astype(np.int32)
+        return labels.astype(np.int32), known
     try:
-        return Labels.of(labels).codes
+        found = Labels.of(labels)
     except ValueError as error:
         raise ValueError(f"single-cell pipeline: batch labels: {error}") from error
+    names = tuple(str(name) for name in found.categories)
+    if known is None:
+        return found.codes, names
+    strangers = sorted(set(names) - set(known))
+    if strangers:
+        raise ValueError(
+            f"single-cell pipeline: batches {strangers} were not fitted; those that were are {sorted(known)}"
+        )
+    return np.array([known.index(name) for name in names], np.int32)[found.codes], known
 
 
 def _mean_profile(counts: CountMatrix) -> Float[np.ndarray, "genes"]:

@@ -114,6 +114,35 @@ def test_names_of_batches_are_taken_in_their_order(fitted):
     np.testing.assert_allclose(named["latent"], fitted.embed(COUNTS, batch_labels=BATCHES)["latent"], atol=1e-6)
 
 
+def test_cells_of_an_anndata_are_annotated(fitted):
+    anndata = pytest.importorskip("anndata")
+    pandas = pytest.importorskip("pandas")
+    names = pandas.Categorical(np.array(["first", "second"])[BATCHES])
+    cells = anndata.AnnData(
+        csr_matrix(COUNTS), obs=pandas.DataFrame({"donor": names}, index=[f"c{i}" for i in range(CELLS)])
+    )
+
+    found = fitted.annotate(cells, batch_key="donor")
+
+    np.testing.assert_allclose(cells.obsm["X_latent"], fitted.embed(COUNTS, batch_labels=BATCHES)["latent"], atol=1e-6)
+    assert cells.obsm["X_umap_diffbio"].shape == (CELLS, 2)
+    assert (cells.obs["cluster_diffbio"].astype(int) == np.asarray(found["cluster_assignments"]).argmax(axis=1)).all()
+    with pytest.raises(ValueError, match="no column 'batch' of obs; there are"):
+        fitted.annotate(cells, batch_key="batch")
+
+
+def test_a_name_that_was_not_fitted_is_told():
+    named = pipeline(enable_ambient_removal=False, enable_dim_reduction=False)
+    labels = np.array(["a", "b"])[BATCHES]
+    named.fit(COUNTS, batch_labels=labels, training=VAETrainingConfig(epochs=1, batch_size=32))
+
+    assert named.batch_names == ("a", "b")
+    with pytest.raises(ValueError, match=r"batches \['z'\] were not fitted; those that were are \['a', 'b'\]"):
+        named.embed(COUNTS, batch_labels=np.where(np.arange(CELLS) == 3, "z", labels))
+    with pytest.raises(ValueError, match="1 of 150 are missing, first that of 5"):
+        named.embed(COUNTS, batch_labels=np.where(np.arange(CELLS) == 5, None, labels.astype(object)))
+
+
 def test_a_batch_that_was_not_fitted_is_told(fitted):
     labels = np.where(np.arange(CELLS) == 7, 2, BATCHES)
 
