@@ -96,6 +96,12 @@ class CandidateTable:
     def __len__(self) -> int:
         return self.window.size
 
+    @classmethod
+    def none(cls) -> CandidateTable:
+        """A table without candidates."""
+        number, code, start = np.empty(0, np.int32), np.empty(0, np.uint8), np.zeros(1, np.int32)
+        return cls(number, number, number, code, number, start, start, code, code)
+
 
 def find_candidates(
     reference: UInt8[np.ndarray, "columns"],

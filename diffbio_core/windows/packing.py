@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from jaxtyping import UInt8
 
-from diffbio_core.candidates.discovery import IndelEvents, find_candidates
+from diffbio_core.candidates.discovery import CandidateTable, IndelEvents, find_candidates
 from diffbio_core.reads.records import (
     CIGAR_D,
     CIGAR_I,
@@ -89,17 +89,20 @@ def pack_shard(
         Planes(**planes),
         tally,
     )
-    candidates = find_candidates(
-        reference,
-        tally.mismatches,
-        np.cumsum(tally.coverage_change[:-1]),
-        tally.events.take(slice(events)),
-        tally.inserted,
-        reads.thinned,
-        shard,
-        grid,
-        contig_length,
-    )
+    # Most shards of a sparse contig have no read: what looks at every column is not for them.
+    candidates = CandidateTable.none()
+    if len(reads):
+        candidates = find_candidates(
+            reference,
+            tally.mismatches,
+            np.cumsum(tally.coverage_change[:-1]),
+            tally.events.take(slice(events)),
+            tally.inserted,
+            reads.thinned,
+            shard,
+            grid,
+            contig_length,
+        )
     lane_reads, lane_indels = tally.rows.by_lane(shard.num_windows * blocks * LANES_PER_BLOCK)
     windows = np.lib.stride_tricks.sliding_window_view(reference, grid.positions)[:: grid.reference_length]
     return ShardPlanes(
