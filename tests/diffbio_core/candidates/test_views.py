@@ -111,6 +111,37 @@ def test_a_read_that_ends_within_the_repeat_cannot_tell_an_indel(views_of):
     assert roles(views) == [(SUPPORTS, 0), (SUPPORTS, 0), (DIFFERS, 0), (UNINFORMATIVE, 0)]
 
 
+@pytest.mark.parametrize("at_end", [False, True])
+def test_a_read_that_reaches_the_contigs_end_does_not_stop_within_a_repeat(views_of, at_end):
+    reference = REFERENCE[:500] + "G" + "T" * 11 if at_end else "T" * 11 + "G" + REFERENCE[12:]
+    if at_end:
+        inserted = [Sam(460, "41M1I11M", reference[460:501] + "T" + reference[501:], name=name) for name in "ab"]
+        reads = (
+            *inserted,
+            Sam(460, "52M", reference[460:], name="whole"),
+            Sam(460, "50M", reference[460:510], name="in"),
+        )
+    else:
+        inserted = [Sam(0, "1M1I50M", "TT" + reference[1:51], name=name) for name in "ab"]
+        reads = *inserted, Sam(0, "51M", reference[:51], name="whole")
+    views = views_of(*reads, reference=reference)
+    found = [role for role, _ in roles(views)]
+    assert sorted(found) == sorted([SUPPORTS] * 2 + [DIFFERS] + [UNINFORMATIVE] * at_end)
+
+
+@pytest.mark.parametrize(("reverse", "both"), [(0, True), (1, True), (2, False)])
+def test_reads_of_one_strand_only_are_put_on_both(views_of, reverse, both):
+    reads = [changed(100, 50, 120, name=f"r{n}", flag=16 * (n < reverse)) for n in range(16)]
+    strands = [strand for _, strand in roles(views_of(*reads))]
+    assert (4 <= sum(strands) <= 12) == both
+    assert both or sum(strands) == reverse
+
+
+def test_no_allele_is_proposed_where_the_reference_is_ambiguous(views_of):
+    reference = REFERENCE[:120] + "R" + REFERENCE[121:]
+    assert len(views_of(*(plain(100, 50, name=name) for name in "abcd"), reference=reference)) == 0
+
+
 def test_a_repeat_is_looked_at_no_further_than_the_least_halo(views_of):
     reference = REFERENCE[:100] + "G" + "T" * 400 + "G" + REFERENCE[502:]
     deleted = [Sam(80, "21M2D10M", reference[80:101] + "T" * 10, name=name) for name in "ab"]

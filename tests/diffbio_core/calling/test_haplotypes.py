@@ -1,0 +1,86 @@
+"""Which haplotypes overlapping alleles make, and what of them reads show."""
+
+import numpy as np
+import pytest
+
+from diffbio_core.calling.genotyping import AlleleEvidence, genotype_sites
+from diffbio_core.calling.haplotypes import Allele, spell
+from diffbio_core.windows.grid import WindowGrid
+from diffbio_io.alignments.reader import AlignmentReader
+from tests.alignments import Sam, pack, write_bam
+
+REFERENCE = "".join(np.random.default_rng(7).choice(list("ACGT"), 200)) + "GATCCTAG" + "ACGTTGCA" * 38
+HET, HOM = np.log([0.001, 0.998, 0.001]), np.log([0.0001, 0.0019, 0.998])
+
+
+@pytest.fixture
+def call(tmp_path):
+    """Sites from haplotypes (CIGAR and bases from position 180 on), eight reads of each, and logarithms."""
+
+    def make(*haplotypes, logs):
+        reads = [
+            Sam(180, cigar, bases, name=f"{number}.{copy}")
+            for number, (cigar, bases) in enumerate(haplotypes)
+            for copy in range(8)
+        ]
+        with AlignmentReader(write_bam(tmp_path / "reads.bam", reads, {"c1": len(REFERENCE)})) as reader:
+            (planes,) = pack(reader, REFERENCE, WindowGrid(512, 256, 1))
+        number = len(planes.candidates)
+        counts = np.full(number, 8, np.int32)
+        evidence = AlleleEvidence(np.array(logs), counts, counts, 2 * counts, 2 * counts)
+        return genotype_sites(planes, evidence, min_qual=1, pass_qual=0, pass_gq=0)
+
+    return make
+
+
+def bases(at, change):
+    """Bases from 180 on, with others in place of the reference's from a position on."""
+    old, new = change
+    assert REFERENCE[at : at + len(old)] == old
+    return REFERENCE[180:at] + new + REFERENCE[at + len(old) : 240]
+
+
+PLAIN = "60M", REFERENCE[180:240]
+BOTH = "21M2I39M", bases(200, ("G", "CTT"))
+CHANGED = "60M", bases(200, ("G", "C"))
+INSERTED = "21M2I39M", bases(200, ("G", "GTT"))
+
+
+def test_a_change_and_an_insertion_on_one_haplotype_are_one_allele(call):
+    (site,) = call(PLAIN, BOTH, logs=[HET, HET])
+    assert (site.position, site.ref, site.alts, site.genotype) == (200, "G", ("CTT",), (0, 1))
+    assert (site.allele_depths, site.pl[1]) == ((8, 8), 0)
+
+
+def test_on_two_haplotypes_they_are_two(call):
+    (site,) = call(CHANGED, INSERTED, logs=[HET, HET])
+    assert (site.alts, site.genotype, site.pl[4]) == (("C", "GTT"), (1, 2), 0)
+
+
+def test_on_both_haplotypes_they_are_homozygous(call):
+    (site,) = call(BOTH, BOTH, logs=[HOM, HOM])
+    assert (site.alts, site.genotype, site.pl[2]) == (("CTT",), (1, 1), 0)
+
+
+def test_one_haplotype_may_carry_both_and_the_other_one(call):
+    (site,) = call(BOTH, CHANGED, logs=[HOM, HET])
+    assert (site.alts, site.genotype, site.pl[4]) == (("C", "CTT"), (1, 2), 0)
+
+
+def test_a_deletion_with_an_insertion_right_behind_it_is_one_allele(call):
+    (site,) = call(PLAIN, ("21M3D2I36M", bases(200, ("GATC", "GTT"))), logs=[HET, HET])
+    assert (site.position, site.ref, site.alts, site.genotype) == (200, "GATC", ("GTT",), (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("alleles", "expected"),
+    [
+        ([Allele(0, 10, 0, "T")], "TCGTA"),
+        ([Allele(0, 10, 2, "GG")], "AGGCGTA"),
+        ([Allele(0, 10, -2, "")], "ATA"),
+        ([Allele(0, 10, 0, "T"), Allele(1, 10, 2, "GG"), Allele(2, 10, -2, "")], "TGGTA"),
+        ([Allele(0, 10, -2, ""), Allele(1, 12, 1, "C"), Allele(2, 14, 0, "G")], "ACTG"),
+    ],
+)
+def test_a_haplotype_is_spelt_from_its_alleles(alleles, expected):
+    assert spell(alleles, "ACGTA", 10) == expected
