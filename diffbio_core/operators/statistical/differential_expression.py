@@ -69,7 +69,7 @@ class DifferentialExpression(Mapping[str, np.ndarray]):
         return reasons
 
     def table(self) -> Any:
-        """A row per gene, named and scaled as DESeq2's users know it: log2 fold changes.
+        """A row per gene, under the names of the arrays; standard errors are of log2 fold changes and say so.
 
         Returns:
             pandas DataFrame.
@@ -78,15 +78,18 @@ class DifferentialExpression(Mapping[str, np.ndarray]):
 
         columns = {
             "base_mean": self["base_mean"],
-            "log2_fold_change": self["log_fold_change"],
+            "log_fold_change": self["log_fold_change"],
             "log2_standard_error": self["standard_error"] / np.log(2),
-            "statistic": self["wald_statistic"],
-            "p_value": self.p_values,
+            "wald_statistic": self["wald_statistic"],
+            "p_values": self.p_values,
             "padj": self["padj"],
             "dispersion": self["dispersion"],
+            "dispersion_genewise": self["dispersion_genewise"],
+            "dispersion_trend": self["dispersion_trend"],
+            "max_cooks": self["max_cooks"],
         }
         if self.shrunken is not None:
-            columns["shrunken_log2_fold_change"] = self["shrunken_log_fold_change"]
+            columns["shrunken_log_fold_change"] = self["shrunken_log_fold_change"]
             columns["shrunken_log2_standard_error"] = self["shrunken_standard_error"] / np.log(2)
         columns["reason"] = self.reasons()
         return pd.DataFrame(columns, index=pd.Index(self.model.counts.gene_names, name="gene"))

@@ -87,12 +87,9 @@ def _adjust_sorted(p_values: Float[np.ndarray, " genes"]) -> Float[np.ndarray, "
 def _quantiles(
     values: Float[np.ndarray, " values"], probabilities: Float[np.ndarray, " steps"]
 ) -> Float[np.ndarray, " steps"]:
-    """Quantiles between neighbouring values (R's type 7), an index within rounding of a whole number taken as whole."""
+    """Quantiles between neighbours (R's type 7); between equal ones exactly these, so that ties stay together."""
     ordered = np.sort(values)
     place = (len(values) - 1) * probabilities
-    fuzz = 4 * np.finfo(float).eps
-    low = np.floor(place + fuzz).astype(int)
-    part = place - low
-    part = np.where(np.abs(part) < fuzz, 0.0, part)
-    high = np.minimum(low + 1, len(values) - 1)
-    return np.where(part > 0, (1 - part) * ordered[low] + part * ordered[high], ordered[low])
+    low, high = ordered[np.floor(place).astype(int)], ordered[np.ceil(place).astype(int)]
+    part = place - np.floor(place)
+    return np.where(low != high, (1 - part) * low + part * high, low)

@@ -130,7 +130,8 @@ def test_the_table_is_in_log2_and_the_summary_counts(paired):
     _, _, _, found = paired
     table, summary = found.table(), found.summary()
 
-    np.testing.assert_array_equal(table["log2_fold_change"], found["log_fold_change"])
+    np.testing.assert_array_equal(table["log_fold_change"], found["log_fold_change"])
+    np.testing.assert_allclose(table["log2_standard_error"] * np.log(2), found["standard_error"])
     assert summary["higher"] + summary["lower"] == (table["padj"] < 0.05).sum()
     assert summary["without_counts"] == (table["reason"] == REASON_NO_COUNTS).sum()
     assert summary["contrast"] == "dex: trt vs untrt"

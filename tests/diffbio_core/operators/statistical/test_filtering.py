@@ -42,3 +42,13 @@ def test_few_rejections_filter_nothing_but_zeros():
 
     np.testing.assert_array_equal(np.isnan(found.adjusted), means < found.threshold)
     assert found.quantile == pytest.approx(0.25)
+
+
+def test_genes_of_one_mean_are_filtered_together_or_not_at_all():
+    # Weights of a mean of equal values can round below or above it.
+    means = np.repeat([1 / 3, 0.7, 11 / 7], 40)
+    p_values = np.tile(np.linspace(1e-5, 0.9, 40), 3)
+
+    for alpha in (0.05, 0.1, 0.2):
+        kept = np.isfinite(filter_independently(p_values, means, alpha).adjusted).reshape(3, 40)
+        np.testing.assert_array_equal(kept.all(axis=1), kept.any(axis=1))
