@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,9 @@ _LINE_LOOKED_AT = 4096
 _PIECE = 1 << 22
 _UPPER = bytes(range(256)).upper()
 _NO_BASE = bytes(code for code in range(256) if not 33 <= code <= 126)
+
+# The preflight, the window store and the VCF's header ask for the same ones.
+_known_md5: dict[tuple[tuple[int, ...], str], str] = {}
 
 
 @dataclass(frozen=True)
@@ -162,13 +166,20 @@ def index_problem(path: Path, indexed: Path) -> Problem | None:
 
 
 def md5_of_contigs(path: Path, contigs: Iterable[str], threads: int = 4) -> dict[str, str]:
-    """See `FastaFile.md5`; contigs side by side, since a whole genome takes a while.
+    """See `FastaFile.md5`; side by side, since a whole genome takes a while, and once as long as the file is unchanged.
 
     Args:
         path: See `FastaFile`.
         contigs: Names.
         threads: How many contigs at once.
     """
-    fasta, contigs = FastaFile(path), list(contigs)
-    with ThreadPoolExecutor(min(threads, len(contigs)) or 1) as pool:
-        return dict(zip(contigs, pool.map(fasta.md5, contigs), strict=True))
+    contigs = list(contigs)
+    status = os.stat(path)
+    state = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    missing = [contig for contig in contigs if (state, contig) not in _known_md5]
+    if missing:
+        fasta = FastaFile(path)
+        with ThreadPoolExecutor(min(threads, len(missing))) as pool:
+            found = zip(missing, pool.map(fasta.md5, missing), strict=True)
+            _known_md5.update({(state, contig): md5 for contig, md5 in found})
+    return {contig: _known_md5[state, contig] for contig in contigs}

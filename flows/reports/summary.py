@@ -146,6 +146,8 @@ class CallSummary:
         sample: Name in the VCF.
         variants: What was called.
         work: What it took.
+        made_of: What determines the records, as the header of the VCF has it.
+        worked_off: How they were worked off: command, parameters, times, machine, versions.
         warnings: What is odd about the input.
     """
 
@@ -156,6 +158,8 @@ class CallSummary:
     sample: str
     variants: VariantCounts
     work: WorkSummary
+    made_of: Mapping[str, Mapping[str, str | int]] = field(default_factory=dict)
+    worked_off: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 
 from diffbio_flows.reports.progress import duration
@@ -33,6 +33,24 @@ def tables(summary: CallSummary) -> list[Table]:
         ),
         *work_tables(summary.work),
         ("Files", _files(summary)),
+    ]
+
+
+def provenance_tables(summary: CallSummary) -> list[Table]:
+    """How to make the calls again."""
+    return [
+        (
+            "Made of",
+            [
+                (f"{name}: {label}", f"{value:,}" if isinstance(value, int) else value)
+                for name, fields in summary.made_of.items()
+                for label, value in fields.items()
+            ],
+        ),
+        (
+            "Worked off",
+            [(label, _listed(value)) for label, value in summary.worked_off.items()],
+        ),
     ]
 
 
@@ -74,7 +92,7 @@ def as_text(parts: Iterable[Table]) -> str:
 def as_markdown(summary: CallSummary) -> str:
     """A heading and a table per part."""
     parts = [f"# Calls of {summary.sample}"]
-    for title, rows in tables(summary):
+    for title, rows in (*tables(summary), *provenance_tables(summary)):
         if rows:
             lines = (f"| {_cell(label)} | {_cell(value)} |" for label, value in rows)
             parts.append("\n".join([f"## {title}", "", "| | |", "|---|---|", *lines]))
@@ -87,7 +105,7 @@ def as_html(summary: CallSummary) -> str:
         f"<h2>{escape(title)}</h2>\n<table>\n"
         + "\n".join(f"<tr><th>{escape(label)}</th><td>{escape(value)}</td></tr>" for label, value in rows)
         + "\n</table>"
-        for title, rows in tables(summary)
+        for title, rows in (*tables(summary), *provenance_tables(summary))
         if rows
     )
     title = escape(f"Calls of {summary.sample}")
@@ -108,6 +126,13 @@ def _aligned(rows: Iterable[tuple[str, str]]) -> Iterable[str]:
     rows = list(rows)
     width = max(len(label) for label, _ in rows)
     return [f"  {label:<{width}}  {value}" for label, value in rows]
+
+
+def _listed(value: object) -> str:
+    """Text, or the entries of a mapping that say something."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    return ", ".join(f"{name} {entry}" for name, entry in value.items() if entry not in (None, [], ()))
 
 
 def _cell(text: str) -> str:

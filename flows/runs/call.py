@@ -10,6 +10,7 @@ from diffbio_flows.runs.layout import StoreOrigin, index_reference, lay_out_stor
 from diffbio_flows.runs.outputs import merge_calls, record_lines, write_summary
 from diffbio_flows.runs.parameters import CallParameters
 from diffbio_flows.runs.plan import CallPlan, plan_call
+from diffbio_flows.runs.provenance import made_of, worked_off
 from diffbio_flows.runs.steps import ShardRun, Step, drive
 from diffbio_flows.shards.commit import forget_shard, load_marker, load_shard
 from diffbio_flows.shards.worker import run_shard
@@ -117,6 +118,8 @@ class CallRun(ShardRun[CallSummary]):
             sample=plan.sample,
             variants=count_variants(record_lines(plan)),
             work=self.work_summary(totals),
+            made_of=made_of(plan),
+            worked_off=worked_off(self.parameters, self.started),
             warnings=tuple(map(str, plan.warnings)),
         )
         write_summary(work, self._summary)

@@ -14,6 +14,7 @@ from diffbio_flows.reports.summary import CallSummary
 from diffbio_flows.reports.tables import as_html
 from diffbio_flows.runs.layout import writing
 from diffbio_flows.runs.plan import CallPlan
+from diffbio_flows.runs.provenance import made_of, md5_of_reference
 from diffbio_flows.runs.work_directory import WorkDirectory
 from diffbio_flows.shards.commit import shard_path
 
@@ -55,12 +56,16 @@ def _bases(plan: CallPlan) -> Iterator[Callable[[str, int, int], str]]:
 def _merge(plan: CallPlan, output: Path, ending: str, fields: Sequence[str] = (), join: Join = iter) -> None:
     """Writes one output from the shards' files of an ending."""
     from diffbio_io.variants.names import nameable_contigs
-    from diffbio_io.variants.vcf import merge_shards, vcf_header
+    from diffbio_io.variants.vcf import merge_shards, structured, vcf_header
 
-    meta = [("source", f"diffbio {__version__}"), ("reference", Path(plan.made_of["reference"]["path"]).name)]
+    determining = made_of(plan)
+    meta = [("source", f"diffbio {__version__}"), ("reference", str(determining["reference"]["Name"]))]
+    meta += [("diffbio", structured(name, fields)) for name, fields in determining.items()]
     # By name alone: what lies elsewhere gives the same bytes.
     meta += [("diffbio_warning", str(replace(w, subject=Path(w.subject).name))) for w in plan.warnings]
-    header = vcf_header(nameable_contigs(plan.contigs), plan.sample, fields=fields, meta=meta)
+    with writing(output):
+        md5 = md5_of_reference(plan)
+    header = vcf_header(nameable_contigs(plan.contigs), plan.sample, fields=fields, meta=meta, md5=md5)
     shards = [shard_path(plan.work.calls, shard.name, ending) for shard in plan.shards()]
     with writing(output):
         merge_shards(output, shards, plan.contigs, header, join, aside=plan.work.aside(output))

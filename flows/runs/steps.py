@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -71,6 +72,7 @@ class ShardRun(ABC, Generic[Summary]):
     Attributes:
         progress: Told how far the run is.
         hand_out: How shards are given to the executor.
+        started: When the run was begun.
         held: Let go of when the run ends: locks, workers.
         wall_seconds: Time by step, of those that were taken.
         waiting: Shards to do.
@@ -83,6 +85,7 @@ class ShardRun(ABC, Generic[Summary]):
         self.progress: Progress = progress or Silence()
         self.hand_out: HandOut = process_shards
         self.held = ExitStack()
+        self.started = datetime.now(UTC)
         self.wall_seconds: dict[str, float] = {}
         self.waiting: list[ShardTask] = []
         self.finished: list[ShardTask] = []

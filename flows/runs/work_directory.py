@@ -16,6 +16,7 @@ from typing import Any
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.whole_file import put_in_place
 from diffbio_flows.shards.commit import recorded_run
+from diffbio_io.files.fingerprint import fingerprint
 from diffbio_io.files.fresh_folder import fresh_folder
 from diffbio_io.files.locks import locked
 from diffbio_io.files.state import FileState
@@ -158,7 +159,14 @@ def differences(recorded: Identity, wanted: Identity) -> list[str]:
 def file_identity(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What tells an input file from another or from its own later state, without reading it all."""
     state = FileState.of(path)
-    return {"path": str(Path(path).resolve()), "size": state.size, "modified": state.modified}
+    # What is no file, such as a pipe, is told by the preflight, and reading it might wait for good.
+    content = fingerprint(path) if Path(path).is_file() else ""
+    return {
+        "path": str(Path(path).resolve()),
+        "size": state.size,
+        "modified": state.modified,
+        "fingerprint": content,
+    }
 
 
 def _flat(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -145,6 +145,14 @@ class WindowStore:
         """See `attributes`; None where there is no store yet."""
         return None if self._root() is None else self.attributes
 
+    def md5(self, contig: str) -> str:
+        """MD5 of a contig's sequence, as ``M5`` of ``@SQ`` has it.
+
+        Raises:
+            StoreError: The store does not hold it.
+        """
+        return self._contig_attributes(contig)["md5"]
+
     def contigs_to_add(self, contigs: Mapping[str, int]) -> dict[str, int]:
         """Those of some contigs, length (bp) by name, that the store does not hold yet.
 

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import pysam
 
@@ -43,6 +44,7 @@ def vcf_header(
     filters: Mapping[str, str] = FILTERS,
     fields: Sequence[str] = (),
     meta: Sequence[tuple[str, str]] = (),
+    md5: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Header text, up to and with the line of column names.
 
@@ -52,6 +54,7 @@ def vcf_header(
         filters: Description of each filter.
         fields: Lines that describe further fields.
         meta: Further lines as (key, value), such as ``("source", "diffbio 0.1.0")``.
+        md5: MD5 of a contig's sequence, of those where it is known.
     """
     header = pysam.VariantHeader()
     for key, value in meta:
@@ -61,9 +64,26 @@ def vcf_header(
     for line in (*_FIELDS, *fields):
         header.add_line(line)
     for contig, length in contigs.items():
-        header.contigs.add(contig, length=length)
+        known = {"md5": md5[contig]} if contig in md5 else {}
+        header.contigs.add(contig, length=length, **known)
     header.add_sample(sample)
     return str(header)
+
+
+def structured(name: str, fields: Mapping[str, object]) -> str:
+    """The value of a structured header line, ``<ID=name,field="value",...>``, with what it may hold of any text.
+
+    Args:
+        name: Its ID.
+        fields: Further fields; numbers stand as they are, all else in quotes.
+    """
+    parts = [f"ID={name}"]
+    for field, value in fields.items():
+        # Characters that no line of text holds become a question mark.
+        text = "".join(character if character.isprintable() else "?" for character in str(value))
+        escaped = text.replace("\\", r"\\").replace('"', r"\"")
+        parts.append(f"{field}={value}" if isinstance(value, int) else f'{field}="{escaped}"')
+    return f"<{','.join(parts)}>"
 
 
 def vcf_line(site: CalledSite) -> str:

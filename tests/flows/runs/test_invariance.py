@@ -49,6 +49,12 @@ def contents(paths):
     return [path.read_bytes() for path in paths]
 
 
+def without_reads(path):
+    """Header and records but for the line that tells which file the reads are in."""
+    with pysam.BGZFile(str(path)) as file:
+        return [line for line in file.read().decode().splitlines() if not line.startswith("##diffbio=<ID=reads,")]
+
+
 def lines(path):
     with pysam.BGZFile(str(path)) as file:
         return [line for line in file.read().decode().splitlines(keepends=True) if not line.startswith("#")]
@@ -62,11 +68,11 @@ def test_windows_of_2048_and_4096_write_the_same_bytes(called, whole):
     assert contents(called("--window-length", 2048)) == contents(whole)
 
 
-def test_cram_and_bam_give_the_same_bytes(called, whole, data, tmp_path):
+def test_cram_and_bam_give_the_same_lines_but_for_the_name_of_the_reads(called, whole, data, tmp_path):
     cram = tmp_path / "reads.cram"
     options = ("--cram", "--reference", str(data.reference), "--output", str(cram), "--write-index")
     pysam.view(*options, str(data.reads), catch_stdout=False)
-    assert contents(called(reads=cram)) == contents(whole)
+    assert list(map(without_reads, called(reads=cram))) == list(map(without_reads, whole))
 
 
 def test_region_by_region_gives_what_the_whole_gives(called, whole, data):

@@ -7,7 +7,7 @@ import pysam.bcftools
 import pytest
 
 from diffbio_core.calling.sites import CalledSite
-from diffbio_io.variants.vcf import merge_shards, vcf_header, vcf_line
+from diffbio_io.variants.vcf import merge_shards, structured, vcf_header, vcf_line
 
 CONTIGS = {"c2": 1000, "c1": 240}
 
@@ -119,3 +119,16 @@ def test_a_half_written_shard_is_refused(tmp_path):
     shard.write_text(vcf_line(site())[:-5])
     with pytest.raises(ValueError, match="its last line is not whole"):
         merge_shards(tmp_path / "calls.vcf.gz", [shard], CONTIGS, vcf_header(CONTIGS, "S1"), aside=tmp_path / "aside")
+
+
+def test_a_structured_line_keeps_any_name(tmp_path):
+    name = 'a "b", <c>=\\ d\n.bam'
+    meta = [("diffbio", structured("reads", {"Name": name, "Size": 3}))]
+    path = tmp_path / "calls.vcf"
+    path.write_text(vcf_header(CONTIGS, "S1", meta=meta, md5={"c2": "0" * 32}))
+    with pysam.VariantFile(str(path)) as file:
+        (line,) = [record for record in file.header.records if record.key == "diffbio"]
+        assert line["Size"] == "3"
+        assert line["Name"] == r'"a \"b\", <c>=\\ d?.bam"'
+        contigs = [dict(record.items()) for record in file.header.records if record.key == "contig"]
+    assert [contig.get("md5") for contig in contigs] == [f'"{"0" * 32}"', None]
