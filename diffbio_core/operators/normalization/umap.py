@@ -77,7 +77,7 @@ class DifferentiableUMAP(OperatorModule):
         self.a = nnx.Param(scalar(1.929))
         self.b = nnx.Param(scalar(0.7915))
 
-    def fit(self, features: Float[Array, "cells features"], *, epochs: int = 30, seed: int = 0) -> Self:
+    def fit(self, features: Float[Array | np.ndarray, "cells features"], *, epochs: int = 30, seed: int = 0) -> Self:
         """Train the network on the cells' graph of neighbours, with random cells as its opposite.
 
         Args:

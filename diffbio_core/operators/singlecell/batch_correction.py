@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
@@ -85,8 +86,8 @@ class DifferentiableHarmony(TemperatureOperator):
 
     def fit(
         self,
-        embeddings: Float[Array, "cells features"],
-        batch_labels: Int[Array, "cells"],
+        embeddings: Float[Array | np.ndarray, "cells features"],
+        batch_labels: Int[Array | np.ndarray, "cells"],
         *,
         seed: int = 0,
     ) -> Self:

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
@@ -57,7 +58,7 @@ class SoftKMeansClustering(TemperatureOperator):
         key = initialisation_rngs(rngs).params()
         self.centroids = kind(jax.random.normal(key, (config.n_clusters, config.n_features)))
 
-    def fit(self, embeddings: Float[Array, "cells features"], *, seed: int = 0) -> Self:
+    def fit(self, embeddings: Float[Array | np.ndarray, "cells features"], *, seed: int = 0) -> Self:
         """Place the centroids by k-means from ten k-means++ starts.
 
         Args:
