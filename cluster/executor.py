@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, Self, TypeVar
+from typing import Literal, Protocol, Self, TypeVar
 
 from diffbio_cluster.config import ClusterConfig
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Device = Literal["CPU", "GPU"]
 
 
 class Executor(Protocol):
@@ -35,6 +36,7 @@ class Executor(Protocol):
         *,
         name: Callable[[Task], str] = str,
         in_flight_per_worker: int = 2,
+        device: Device | None = None,
     ) -> Iterator[Result]:
         """Yields results as tasks finish, in any order.
 
@@ -43,6 +45,7 @@ class Executor(Protocol):
             tasks: Drawn lazily, so that any number of them takes little memory.
             name: Of a task, for error messages.
             in_flight_per_worker: Tasks handed out per worker; the second hides the way there and back.
+            device: Only workers with a GPU get tasks, or only those without one; all where none is named.
 
         Raises:
             TaskFailedError: A task raised, or took its workers down with it; tasks not yet started are dropped.
@@ -122,6 +125,7 @@ class InProcessExecutor:
         *,
         name: Callable[[Task], str] = str,
         in_flight_per_worker: int = 2,
+        device: Device | None = None,
     ) -> Iterator[Result]:
         """See `Executor.map_unordered`; results come in the order of the tasks."""
         for task in tasks:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 from diffbio_cluster.config import ClusterConfig
 from diffbio_cluster.environment import worker_environment
+from diffbio_cluster.executor import Device
 from diffbio_cluster.executors.scratch import scratch_environment
 
 if TYPE_CHECKING:
@@ -15,10 +16,8 @@ if TYPE_CHECKING:
     from distributed import LocalCluster
     from distributed.deploy.cluster import Cluster
 
-GPU: Literal["GPU"] = "GPU"
+GPU: Device = "GPU"
 """Dask resource of which a worker with a device has 1."""
-
-Device = Literal["CPU", "GPU"]
 
 
 def start_cluster(config: ClusterConfig) -> AbstractContextManager[Cluster]:

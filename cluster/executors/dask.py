@@ -14,9 +14,9 @@ from distributed import Client, Future, KilledWorker, Security
 from distributed.utils import silence_logging_cmgr
 
 from diffbio_cluster.config import ClusterConfig, ClusterConfigError
-from diffbio_cluster.executor import ClusterLostError, TaskFailedError, describe
+from diffbio_cluster.executor import ClusterLostError, Device, TaskFailedError, describe
 from diffbio_cluster.executors.ahead import Ahead
-from diffbio_cluster.executors.clusters import GPU, Device, start_cluster
+from diffbio_cluster.executors.clusters import GPU, start_cluster
 from diffbio_cluster.executors.devices import ask_devices, device_problems
 from diffbio_cluster.executors.handout import HandOut, leave_out
 from diffbio_cluster.executors.preparation import PreparedTask, ask_workers
@@ -83,7 +83,7 @@ class DaskExecutor:
         in_flight_per_worker: int = 2,
         device: Device | None = None,
     ) -> Iterator[Result]:
-        """See `Executor.map_unordered`; with a device, only workers that have it, or none for ``CPU``, get tasks."""
+        """See `Executor.map_unordered`."""
         pending = iter(tasks)
         handout = HandOut(
             self.client,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from diffbio_flows.reports.progress import Progress
@@ -11,9 +12,9 @@ from diffbio_flows.runs.outputs import merge_calls, record_lines, write_summary
 from diffbio_flows.runs.parameters import CallParameters
 from diffbio_flows.runs.plan import CallPlan, plan_call
 from diffbio_flows.runs.provenance import made_of, worked_off
-from diffbio_flows.runs.steps import ShardRun, Step, drive
+from diffbio_flows.runs.steps import ShardRun, Step, Work, drive
 from diffbio_flows.shards.commit import forget_shard, load_marker, load_shard
-from diffbio_flows.shards.worker import run_shard
+from diffbio_flows.shards.worker import run_shard, store_shard
 
 
 def call_variants(
@@ -57,7 +58,7 @@ class CallRun(ShardRun[CallSummary]):
             Step("check input", self.check),
             Step("start workers", self._start_workers),
             Step("lay out work", self._lay_out),
-            Step("call shards", lambda: self.process(run_shard)),
+            Step("call shards", lambda: self.process(self._work)),
             Step("stop workers", self.close_workers),
             Step("write VCF", lambda: merge_calls(self.plan)),
             Step("summarise", self._summarise),
@@ -93,7 +94,7 @@ class CallRun(ShardRun[CallSummary]):
         if self.parameters.windows is None:
             reads, reference = self.parameters.files
             index_reference(reference, plan.work.path)
-            if self.parameters.keeps_windows:
+            if self.parameters.keeps_windows or self._in_two_stages:
                 from diffbio_io.store.store import WindowStore
 
                 store = WindowStore(plan.work.store, plan.grid)
@@ -104,8 +105,20 @@ class CallRun(ShardRun[CallSummary]):
                 for shard in store.faults(task.shard for task in tasks if task.name in done):
                     forget_shard(plan.work.calls, shard.name)
                     done.remove(shard.name)
+        if self._in_two_stages:
+            frees = not self.parameters.keeps_windows
+            tasks = [replace(task, store=str(plan.work.store.resolve()), frees_windows=frees) for task in tasks]
         for task in tasks:
             (self.finished if task.name in done else self.waiting).append(task)
+
+    @property
+    def _in_two_stages(self) -> bool:
+        """Whether some workers decode into the run's store and others, which have a GPU, call from it."""
+        return self.has_gpu and self.parameters.windows is None
+
+    @property
+    def _work(self) -> Work:
+        return Work(run_shard, before=store_shard if self._in_two_stages else None, on_gpu=self.has_gpu)
 
     def _summarise(self) -> None:
         plan, work = self.plan, self.plan.work

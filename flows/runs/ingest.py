@@ -17,7 +17,7 @@ from diffbio_flows.runs.layout import StoreOrigin, index_reference, lay_out_stor
 from diffbio_flows.runs.parameters import IngestParameters
 from diffbio_flows.runs.plan import core_intervals
 from diffbio_flows.runs.preflight import RunInputs, check_run
-from diffbio_flows.runs.steps import ShardRun, Step, drive
+from diffbio_flows.runs.steps import ShardRun, Step, Work, drive
 from diffbio_flows.shards.message import ShardResult, ShardTask
 from diffbio_io.store.store import StoreError, WindowStore
 
@@ -79,7 +79,7 @@ class IngestRun(ShardRun[IngestSummary]):
             Step("check input", self._check),
             Step("start workers", self._start_workers),
             Step("lay out work", self._lay_out),
-            Step("fill store", lambda: self.process(ingest_to_store)),
+            Step("fill store", lambda: self.process(Work(ingest_to_store))),
             Step("stop workers", self.close_workers),
         )
 

@@ -22,7 +22,24 @@ from diffbio_flows.shards.message import ShardResult, ShardTask
 from diffbio_flows.shards.worker import warm_up
 
 Summary = TypeVar("Summary")
-Work = Callable[[ShardTask], ShardResult]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done of a shard, and by which workers.
+
+    Attributes:
+        run: Does it, or what ``before`` has left of it.
+        before: Done first, by a worker without a GPU, of a shard that one with a GPU then works on; None where the same
+            worker does all.
+        on_gpu: Whether only workers with a GPU may do ``run``: two kinds of devices round differently.
+    """
+
+    run: Callable[[ShardTask], ShardResult]
+    before: Callable[[ShardTask], ShardTask] | None = None
+    on_gpu: bool = False
+
+
 HandOut = Callable[[Executor, list[ShardTask], Work, Progress], list[ShardResult]]
 
 
@@ -60,10 +77,18 @@ def drive(run: ShardRun[Summary], carry_out: Callable[[Step], None] = lambda ste
 def process_shards(executor: Executor, tasks: list[ShardTask], work: Work, progress: Progress) -> list[ShardResult]:
     """Has every shard processed; what it made is committed before it counts as done."""
     results: list[ShardResult] = []
-    for result in executor.map_unordered(work, tasks, name=lambda task: f"shard {task.name}"):
+    if work.before is not None:
+        found = executor.map_through(work.before, work.run, tasks, name=_named)
+    else:
+        found = executor.map_unordered(work.run, tasks, name=_named, device="GPU" if work.on_gpu else None)
+    for result in found:
         results.append(result)
         progress.advanced(result)
     return results
+
+
+def _named(task: ShardTask) -> str:
+    return f"shard {task.name}"
 
 
 class ShardRun(ABC, Generic[Summary]):
@@ -163,6 +188,11 @@ class ShardRun(ABC, Generic[Summary]):
         bp = bp_per_task(self.waiting), bp_per_task(self.finished)
         self.progress.planned(len(self.waiting) + len(self.finished), sum(bp), len(self.finished), bp[1], self.workers)
         self.results = self.hand_out(self._executor, self.waiting, work, self.progress)
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether some of the workers have a GPU."""
+        return self._executor is not None and self._executor.gpu_workers > 0
 
     def close_workers(self) -> None:
         """Stops workers that were started, so that the steps that follow have the machine to themselves."""

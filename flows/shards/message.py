@@ -32,6 +32,8 @@ class ShardTask:
         inputs: States of all files that are read, as the run began with them.
         model_identity: What `model_identity` says of the model.
         run: Id of the run, as its work directory has it; empty where there is none.
+        frees_windows: Whether the windows are not needed once the shard's calls are committed.
+        seconds_before: Time of the stages that another worker has taken, by name.
     """
 
     shard: Shard
@@ -51,6 +53,8 @@ class ShardTask:
     inputs: tuple[FileState, ...] = ()
     model_identity: str = ""
     run: str = ""
+    frees_windows: bool = False
+    seconds_before: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

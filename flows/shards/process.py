@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 
 from diffbio_cluster import peak_memory_mb
@@ -64,10 +65,29 @@ def process_shard(task: ShardTask) -> ShardResult:
         name=task.name,
         core_bp=sum(stop - start for start, stop in task.intervals),
         counters=counters,
-        seconds=clock.seconds,
+        seconds={**task.seconds_before, **clock.seconds},
         peak_memory_mb=peak_memory_mb(),
     )
-    return commit_shard(task.calls, result, texts, partial(check_wanted, task))
+    committed = commit_shard(task.calls, result, texts, partial(check_wanted, task))
+    if task.frees_windows:
+        session().windows(task).free(task.shard)
+    return committed
+
+
+def put_windows(task: ShardTask) -> ShardTask:
+    """Decodes a shard into the run's window store; what is left to do takes its windows from there."""
+    clock = _Clock()
+    store = session().store(task)
+    held = store.marker(task.shard)
+    # An earlier run may have stopped between a shard's windows and its calls.
+    if held is None or held["made_of"] != task.made_of:
+        planes = ingest_shard(task)
+        clock.lap("ingest")
+        check_wanted(task)
+        with naming(store.url):
+            store.write(planes, **task.made_of)
+        clock.lap("store")
+    return replace(task, windows=task.store, store=None, seconds_before=clock.seconds)
 
 
 def ingest_shard(task: ShardTask) -> ShardPlanes:

@@ -16,6 +16,15 @@ def run_shard(task: ShardTask) -> ShardResult:
     return process_shard(task)
 
 
+def store_shard(task: ShardTask) -> ShardTask:
+    """Puts a shard's windows into the run's store, unless they or its calls are there; gives what is left to do."""
+    if load_shard(task.calls, task.name) is not None:
+        return task
+    from diffbio_flows.shards.process import put_windows
+
+    return put_windows(task)
+
+
 def warm_up() -> None:
     """Imports the stages, so that a worker does that while the run is still being planned."""
     import diffbio_core.calling.call_stage  # noqa: F401

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from diffbio_io.store.store import WindowStore
 from tests.cluster.slurm import slurm_node
 
 pytestmark = pytest.mark.slow
@@ -34,3 +35,20 @@ def test_workers_that_are_slurm_jobs_give_the_same_bytes(diffbio, individual, tm
     with slurm_node() as variables:
         found = called(diffbio, individual, tmp_path, "--cluster", cluster, env=os.environ | variables)
     assert found == expected
+
+
+@pytest.mark.parametrize("keep", ["yes", "no"])
+def test_workers_with_a_gpu_call_what_others_have_stored_and_give_the_same_bytes(
+    diffbio, individual, tmp_path, expected, keep
+):
+    # Pretended ids: the "devices" are CPUs, so that the bytes can be those of CPU workers.
+    cluster = tmp_path / "cluster.toml"
+    cluster.write_text(
+        'kind = "local-gpu"\nworkers = 1\ngpus = ["0"]\nthreads_per_gpu = 2\n[environment]\nJAX_PLATFORMS = "cpu"\n'
+    )
+    found = called(diffbio, individual, tmp_path, "--cluster", cluster, "--keep-windows", keep)
+    assert found == expected
+    summary = json.loads((tmp_path / "calls.vcf.gz.work" / "summary.json").read_text())
+    assert {"ingest", "store", "read", "call"} <= summary["work"]["totals"]["seconds"].keys()
+    store = WindowStore(tmp_path / "calls.vcf.gz.work" / "windows.zarr")
+    assert [len(store.shards(contig)) for contig in store.contigs] == [1 if keep == "yes" else 0] * 4

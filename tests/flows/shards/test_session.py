@@ -17,7 +17,7 @@ from diffbio_flows.reports.progress import Silence
 from diffbio_flows.runs.layout import index_reference
 from diffbio_flows.runs.parameters import CallParameters
 from diffbio_flows.runs.plan import plan_call
-from diffbio_flows.runs.steps import process_shards
+from diffbio_flows.runs.steps import Work, process_shards
 from diffbio_flows.shards.commit import RunOverError, check_wanted, commit_shard, shard_path
 from diffbio_flows.shards.message import ShardResult
 from diffbio_flows.shards.session import session
@@ -77,7 +77,9 @@ def test_groups_that_a_flow_s_tasks_hand_to_one_executor_side_by_side_hold_the_s
     tasks = planned(individual, tmp_path)
     executor = InProcessExecutor()
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda group: process_shards(executor, group, run_shard, Silence()), [tasks[:2], tasks[2:]]))
+        list(
+            pool.map(lambda group: process_shards(executor, group, Work(run_shard), Silence()), [tasks[:2], tasks[2:]])
+        )
     assert records(tasks) == one_by_one
 
 
@@ -106,7 +108,7 @@ def called(individual, folder, **more):
     folder.mkdir()
     tasks = planned(individual, folder, **more)
     with InProcessExecutor() as executor:
-        process_shards(executor, tasks[:1], run_shard, Silence())
+        process_shards(executor, tasks[:1], Work(run_shard), Silence())
     return records(tasks[:1])
 
 
