@@ -145,7 +145,7 @@ _REFERENCE, _NO_READ = 64, 128
 _TABLE = _table()
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _add_evidence(base, base_quality, read_first, read_column, read_mapping, reference, halo, evidence, table):
     windows = base.shape[1]
     lanes = base.shape[0] * LANES_PER_BLOCK
@@ -179,7 +179,7 @@ def _add_evidence(base, base_quality, read_first, read_column, read_mapping, ref
                     sums[column] += table[entry[column]]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _join(evidence, reference, wanted, bands, ploidy):
     size = evidence.size
     start = np.empty(size, np.int64)

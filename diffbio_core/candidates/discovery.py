@@ -190,7 +190,7 @@ def _ranges(values: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.n
     return values[np.arange(total) + np.repeat(starts - (ends - lengths), lengths)]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _runs(window, column, length, sequence_hash):
     """Bounds of the runs of equal alleles."""
     bounds = [0]

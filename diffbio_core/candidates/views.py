@@ -192,7 +192,7 @@ def cut_views(
     return views
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _depth(base, read_first, read_column, read_rank, window, column, max_reads, thinned_reads):
     lanes = base.shape[0] * LANES_PER_BLOCK
     covering = np.zeros(window.size, np.int32)
@@ -221,7 +221,7 @@ def _depth(base, read_first, read_column, read_rank, window, column, max_reads, 
     return covering, shown, cut
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _cut(
     base,
     base_quality,
@@ -325,7 +325,7 @@ def _cut(
                 view_group[view, place] = 1 + 2 * role + read_rank[read_of_row[place]] % 2
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _neighbours(candidate, reference_length, first, window, column, length, support_start):
     """Number of other candidates nearby, and the most reads that show one indel among them."""
     crowd = 0
@@ -344,7 +344,7 @@ def _neighbours(candidate, reference_length, first, window, column, length, supp
     return crowd, rival
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _role(cells, qualities, bases, center, change, inserted, last, ends):
     """Role of a read that was aligned without the indel, by which sequence its bases fit better.
 
@@ -416,7 +416,7 @@ def _role(cells, qualities, bases, center, change, inserted, last, ends):
     return UNINFORMATIVE
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _spell(bases, center, change, code, inserted, view_reference, view_allele):
     """Reference and allele around the candidate; N from MIN_HALO to the right on, which some windows may not hold."""
     limit = center + MIN_HALO
@@ -437,7 +437,7 @@ def _spell(bases, center, change, code, inserted, view_reference, view_allele):
         view_allele[place] = bases[source] if source < limit else N_BASE
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _tract(bases, center, change, inserted):
     """Columns by which an indel can be shifted right, seen no further than MIN_HALO past the candidate."""
     tract = 0

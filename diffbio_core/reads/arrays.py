@@ -213,7 +213,7 @@ def _indels(planes: ShardPlanes, window: int) -> Int32[np.ndarray, "lanes positi
     return found
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _rows_at(first, column, lane, at):
     rows = np.empty(lane.size, np.int64)
     for index in range(lane.size):
@@ -221,7 +221,7 @@ def _rows_at(first, column, lane, at):
     return rows
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _find_runs(base, own, resume, beyond, high, longest, spans):
     """Write (lane, first column, length) of each run as far as ``spans`` has room; returns how many there are.
 
@@ -289,7 +289,7 @@ def _first_free_lanes(
     return _assign_lanes(np.maximum(low, 0), np.minimum(high, reference_length))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _assign_lanes(low, high):
     lane = np.full(low.size, -1, np.int32)
     lane_end = np.zeros(low.size, np.int64)

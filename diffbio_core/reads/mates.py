@@ -49,7 +49,7 @@ def settle_mates(raw: UInt8[np.ndarray, "bytes"], table: ReadTable) -> Int64[np.
     return mate
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _settle(raw, offset, start, alignment_start, end, fate, pair, mate):
     slots = 64
     while slots < 2 * pair.size:
@@ -82,7 +82,7 @@ def _settle(raw, offset, start, alignment_start, end, fate, pair, mate):
                 fate[first] = MATE_OVERLAP
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def join_mates(raw, record, other_record, codes, phred, other_codes, other_phred):
     """Put the better bases of the overlap into ``codes``; returns the read's qualities, a copy.
 
@@ -122,7 +122,7 @@ def join_mates(raw, record, other_record, codes, phred, other_codes, other_phred
     return joined
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _shared_bases(raw, record, other_record, begin, stop):
     """First base of both mates in [begin, stop), and number of bases there; -1 where their indels differ."""
     here, operation, run = _run_at(raw, record, begin)
@@ -162,7 +162,7 @@ def _shared_bases(raw, record, other_record, begin, stop):
     return here, there, number
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _run_at(raw, record, position):
     """Base of a read at a position, the operation behind its run of matches, and what is left of the run; or 0."""
     operations = little_endian_16(raw, record + 12)
@@ -181,7 +181,7 @@ def _run_at(raw, record, position):
     return query, operation, np.int64(0)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _mean_quality(raw, record, begin, stop):
     """Mean quality of the bases aligned in [begin, stop), N counted as 0."""
     operations = little_endian_16(raw, record + 12)
@@ -211,7 +211,7 @@ def _mean_quality(raw, record, begin, stop):
     return total / max(number, 1)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _end(raw, record):
     """One past the last reference position of a read."""
     operations = little_endian_16(raw, record + 12)

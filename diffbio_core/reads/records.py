@@ -172,7 +172,7 @@ def cigar_operation(raw, cigar, operation):
     return value & 15, value >> 4
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def next_run(raw, cigar, operation, operations):
     """Kind and length of the next operation, joined with those of its kind behind it; and the operation after them.
 
@@ -194,7 +194,7 @@ def next_run(raw, cigar, operation, operations):
     return kind, run, operation
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _record_offsets(raw, reference_id, stop):
     """Offsets of the contig's records that start before ``stop``, and where a record's size is impossible, or -1."""
     offsets = np.empty(raw.size // _SMALLEST_RECORD + 1, np.int64)
@@ -220,7 +220,7 @@ def _record_offsets(raw, reference_id, stop):
     return offsets[:number].copy(), -1
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _carry_mates(pair_hash, pair_end, start, reads):
     """A hash table with room for more reads, of the mates whose end lies past ``start``."""
     waiting = 0
@@ -258,7 +258,7 @@ def _look_up(pair_hash, pair_end, pair):
     return np.int64(-1)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _describe(raw, offsets, start, alignment_start, end, name_hash, fate, pair, pair_hash, pair_end, low):
     """Fill the table; returns the start of the last record."""
     position = np.int64(low)

@@ -222,7 +222,7 @@ class _Depth:
             _thin(raw, table.offset, *read, self._low, self._shares, self._lost)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _add_depth(start, end, fate, low, change):
     columns = change.size - 1
     for read in range(start.size):
@@ -234,7 +234,7 @@ def _add_depth(start, end, fate, low, change):
                 change[last] -= 1
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _thin(raw, offset, start, end, name_hash, fate, low, shares, lost):
     for read in range(start.size):
         if fate[read] != USED:
@@ -250,7 +250,7 @@ def _thin(raw, offset, start, end, name_hash, fate, low, shares, lost):
             _add_covered(raw, offset[read], start[read] - low, low, lost)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _add_covered(raw, record, begin, low, change):
     """Count the columns from ``begin`` on that a read covers; ``low`` is the position of the first column."""
     columns = change.size - 1
@@ -269,7 +269,7 @@ def _add_covered(raw, record, begin, low, change):
             column += run
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _copy_records(raw, offset):
     """The records one after the other without their tags, and their new offsets."""
     size = 0
@@ -288,7 +288,7 @@ def _copy_records(raw, offset):
     return records, moved
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _size_without_tags(raw, record):
     length = little_endian_32(raw, record + 16)
     return 32 + np.int64(raw[record + 8]) + 4 * little_endian_16(raw, record + 12) + (length + 1) // 2 + length

@@ -143,7 +143,7 @@ def _from_zero(starts: np.ndarray) -> np.ndarray:
     return starts - starts[0]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _sorted_by_lane(lane, lanes):
     """First row of each lane, and the rows' order, a counting sort."""
     first = np.zeros(lanes + 1, np.int32)

@@ -148,7 +148,7 @@ class _Room(NamedTuple):
     lane_inserted: int
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _measure(raw, offset, start, end, first, windows, reference_length, halo):
     """The fields of ``_Room``."""
     columns = windows * reference_length + 2 * halo

@@ -76,7 +76,7 @@ class Tally(NamedTuple):
     rows: LaneRows
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def project_reads(raw, offset, start, end, mate, rank, reference, first, reference_length, halo, planes, tally):
     """Fill planes and tally from reads in order of start; returns the number of indel events.
 
@@ -149,7 +149,7 @@ def project_reads(raw, offset, start, end, mate, rank, reference, first, referen
     return found[0]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _decode(raw, record, codes, reference, first):
     """Base codes of a record, two bases a byte, written to ``codes``; returns its qualities."""
     length = little_endian_32(raw, record + 16)
@@ -168,7 +168,7 @@ def _decode(raw, record, codes, reference, first):
     return raw[sequence + packed.size :][:length]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _fill_in(raw, record, codes, reference, first):
     """Put the reference's bases in place of ``=``; N where none is aligned or known."""
     operations = little_endian_16(raw, record + 12)
@@ -191,7 +191,7 @@ def _fill_in(raw, record, codes, reference, first):
             codes[place] = N_BASE
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _project_read(
     raw, record, codes, phred, rank, window_start, clip, stop, reference, halo, planes, window, lane, tally, found
 ):
@@ -284,20 +284,20 @@ def _project_read(
     return found
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _paint(bases, codes, strand):
     for cell in range(bases.size):
         bases[cell] = codes[cell] | strand
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _count_mismatches(codes, qualities, reference, mismatches):
     for cell in range(codes.size):
         if codes[cell] != reference[cell] and codes[cell] < N_BASE and qualities[cell] >= MIN_BASE_QUALITY:
             mismatches[cell, codes[cell]] += np.uint16(1)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _left_shift(bases, reference, clip, anchor, signed, codes, query):
     """Columns by which an indel can be written further left within this stretch of the read, as VCF writes it."""
     shift = np.int64(0)
@@ -318,7 +318,7 @@ def _left_shift(bases, reference, clip, anchor, signed, codes, query):
     return shift
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _note_indel(rows, lane, column, signed, inserted):
     number, size = rows.used[1], rows.used[2]
     rows.indel_lane[number] = lane
@@ -329,7 +329,7 @@ def _note_indel(rows, lane, column, signed, inserted):
     rows.used[2] += inserted.size
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _note_event(tally, found, window, lane, column, signed, inserted, counts):
     events = tally.events
     number, size = found

@@ -199,7 +199,7 @@ def _check_order(last: np.signedinteger | int, contig: str) -> None:
         )
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _walk(raw, at, contig, stop, last):
     """Go on over whole records that start at ``last`` or behind it.
 

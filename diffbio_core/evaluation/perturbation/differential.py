@@ -97,7 +97,7 @@ def benjamini_hochberg(p_value: Float[np.ndarray, "genes"]) -> Float[np.ndarray,
     return found
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _rank_sums(
     x: Float[np.ndarray, "genes n"], y: Float[np.ndarray, "genes m"]
 ) -> tuple[Float[np.ndarray, "genes"], Float[np.ndarray, "genes"]]:

@@ -23,7 +23,7 @@ _LOWEST_LOG, _HIGHEST_LOG = -30.0, 10.0
 _ARMIJO = 1e-4
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def log_posterior(
     log_dispersion: float,
     counts: np.ndarray,
@@ -67,7 +67,7 @@ def log_posterior(
     return total
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def log_posterior_slope(
     log_dispersion: float,
     counts: np.ndarray,

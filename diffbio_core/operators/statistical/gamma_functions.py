@@ -37,7 +37,7 @@ def _digamma_rest(z: float) -> float:
     return inverse * (0.5 + inverse * (1.0 / 12.0 + square * series))
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def log_gamma_ratio(count: float, size: float) -> float:
     """Log of gamma(count + size) / gamma(size), for a whole count and a positive size."""
     if count < _SHORT_PRODUCT:
@@ -60,7 +60,7 @@ def log_gamma_ratio(count: float, size: float) -> float:
     )  # fmt: skip
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def digamma_difference(count: float, size: float) -> float:
     """Digamma(count + size) - digamma(size), for a whole count and a positive size."""
     total = 0.0
@@ -76,7 +76,7 @@ def digamma_difference(count: float, size: float) -> float:
     return total + math.log1p((high - low) / low) - (_digamma_rest(high) - _digamma_rest(low))
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def log_factorial(count: float) -> float:
     """Log of count factorial."""
     return math.lgamma(count + 1.0)

@@ -126,7 +126,7 @@ def fit_coefficients(
     return coefficients, steps, leverages
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def _lifted_means(
     design: np.ndarray,
     size_factors: np.ndarray,
@@ -225,7 +225,7 @@ def log_likelihoods(counts: np.ndarray, means: np.ndarray, dispersions: np.ndarr
     return totals
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def penalised_loss(
     counts: np.ndarray,
     design: np.ndarray,

@@ -30,7 +30,7 @@ def seeded_state(seed: int) -> Integer[np.ndarray, "625"]:
     return state
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def uniform(state: np.ndarray) -> float:
     """Next number between 0 and 1, ends left out."""
     if state[_STATE] >= _STATE:
@@ -53,14 +53,14 @@ def uniform(state: np.ndarray) -> float:
     return value
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def normal(state: np.ndarray) -> float:
     """Next standard normal, by inversion of a uniform of two draws."""
     whole = math.floor(_INVERSION * uniform(state))
     return normal_quantile((whole + uniform(state)) / _INVERSION)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def normal_quantile(probability: float) -> float:
     """Quantile of the standard normal (AS 241, 16 digits)."""
     central = probability - 0.5
@@ -95,7 +95,7 @@ def normal_quantile(probability: float) -> float:
     return -value if central < 0 else value
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def exponential(state: np.ndarray) -> float:
     """Next standard exponential (Ahrens and Dieter 1972, algorithm SA)."""
     total = 0.0
@@ -125,14 +125,14 @@ def exponential(state: np.ndarray) -> float:
     return total + smallest * math.log(2.0)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def chi_square(state: np.ndarray, degrees: int) -> float:
     """Next chi-square: twice a gamma of half the degrees of freedom."""
     shape = 0.5 * degrees
     return 2.0 * (_small_gamma(state, shape) if shape < 1.0 else _large_gamma(state, shape))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _small_gamma(state: np.ndarray, shape: float) -> float:
     """Gamma of a shape below 1 (Ahrens and Dieter 1974, algorithm GS)."""
     bound = 1.0 + 0.36787944117144233 * shape
@@ -148,7 +148,7 @@ def _small_gamma(state: np.ndarray, shape: float) -> float:
                 return value
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _quotient_log(t: float, scale: float, variance: float, quarter: float) -> float:
     """Log of the quotient that algorithm GD accepts by."""
     v = t / (scale + scale)
@@ -158,7 +158,7 @@ def _quotient_log(t: float, scale: float, variance: float, quarter: float) -> fl
     return quarter - scale * t + 0.25 * t * t + (variance + variance) * math.log(1.0 + v)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _large_gamma(state: np.ndarray, shape: float) -> float:
     """Gamma of a shape of 1 to 3.686 (Ahrens and Dieter 1982, algorithm GD)."""
     variance = shape - 0.5
@@ -192,7 +192,7 @@ def _large_gamma(state: np.ndarray, shape: float) -> float:
             return x * x
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def residual_histograms(
     state: np.ndarray, degrees: int, variances: np.ndarray, draws: int, lowest: float, width: float, bins: int
 ) -> Float[np.ndarray, "variances bins"]:

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def cholesky(matrix: np.ndarray, factor: np.ndarray) -> bool:
     """Factor a symmetric matrix into the lower triangle of `factor`; False where it is not positive definite."""
     size = matrix.shape[0]
@@ -26,7 +26,7 @@ def cholesky(matrix: np.ndarray, factor: np.ndarray) -> bool:
     return True
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def solve_factored(factor: np.ndarray, vector: np.ndarray) -> None:
     """Solve in place for the matrix that `cholesky` factored."""
     size = vector.shape[0]
@@ -42,7 +42,7 @@ def solve_factored(factor: np.ndarray, vector: np.ndarray) -> None:
         vector[row] = total / factor[row, row]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def invert_factored(factor: np.ndarray, inverse: np.ndarray) -> None:
     """Inverse of the matrix that `cholesky` factored."""
     size = factor.shape[0]
@@ -52,7 +52,7 @@ def invert_factored(factor: np.ndarray, inverse: np.ndarray) -> None:
         solve_factored(factor, inverse[:, column])
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def add_weighted_products(design: np.ndarray, sample: int, weight: float, matrix: np.ndarray) -> None:
     """Add weight x x' of one sample's row of the design to the lower triangle of a matrix."""
     for row in range(design.shape[1]):
@@ -62,7 +62,7 @@ def add_weighted_products(design: np.ndarray, sample: int, weight: float, matrix
                 matrix[row, column] += scaled * design[sample, column]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def mirror(matrix: np.ndarray) -> None:
     """Copy the lower triangle to the upper one."""
     for row in range(matrix.shape[0]):
