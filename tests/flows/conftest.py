@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -10,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from diffbio_flows.command.main import main
 from diffbio_io.simulation.dataset import SimulatedDataset, simulate_dataset
 
 COMMAND = [sys.executable, "-m", "diffbio_flows.command"]
+PATIENCE = 900
 
 Diffbio = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -30,13 +35,45 @@ def diffbio() -> Diffbio:
 
     def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False, **options
+            [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE, check=False, **options
         )
         print(done.stdout, done.stderr, sep="\n")
         assert "Traceback" not in done.stderr
         return done
 
     return run
+
+
+@pytest.fixture
+def diffbio_here(capfd: pytest.CaptureFixture[str]) -> Diffbio:
+    """Runs the command in this process, for what ends before any worker starts; otherwise as ``diffbio``."""
+
+    def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        capfd.readouterr()
+        words = [*map(str, arguments)]
+        with process_as_it_was(), contextlib.chdir(cwd or Path.cwd()), pytest.raises(SystemExit) as ended:
+            main(words)
+        done = subprocess.CompletedProcess([*COMMAND, *words], ended.value.code, *capfd.readouterr())
+        print(done.stdout, done.stderr, sep="\n")
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+@contextlib.contextmanager
+def process_as_it_was() -> Iterator[None]:
+    """A command leaves its process to end: with other signal handlers, and with its own listener to warnings."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    hook, listeners = sys.unraisablehook, list(logging.getLogger("diffbio_cluster").handlers)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        sys.unraisablehook = hook
+        logging.getLogger("diffbio_cluster").handlers[:] = listeners
 
 
 @pytest.fixture

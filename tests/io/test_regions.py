@@ -95,7 +95,7 @@ def bed(tmp_path, data):
         b'"chr20"\t"10"\t"20"\t\t\n\t\t\n\n',
         b"chr20 10 20  \n   \n",
         b"browser position chr20\ntrack\tname=x\nchr20\t10\t20\tM\xfcller\n",
-        gzip.compress(b"chr20\t10\t15\n") + gzip.compress(b"chr20\t15\t20\n"),
+        gzip.compress(b"chr20\t10\t15\n", mtime=0) + gzip.compress(b"chr20\t15\t20\n", mtime=0),
         b"@HD\tVN:1.6\n@SQ\tSN:chr20\tLN:5000\nchr20\t11\t20\t+\tname\n",
     ],
 )
@@ -107,7 +107,7 @@ def test_files_of_editors_spreadsheets_and_picard_are_read(tmp_path, data):
     ("data", "message"),
     [
         (bz2.compress(b"chr20\t1\t2\n"), "is compressed with bzip2"),
-        (gzip.compress(b"chr20\t1\t2\n" * 99)[:-9], "cannot be read to its end as BED"),
+        (gzip.compress(b"chr20\t1\t2\n" * 99, mtime=0)[:-9], "cannot be read to its end as BED"),
         (b"chr20,1,2\n", r"has 1 field \(they are separated by commas\)"),
         (b"\t1\t2\n", "names no contig"),
         (b"chr20\t1\t" + b"9" * 5000 + b"\n", "its end, '9{40}', is not a whole number"),

@@ -51,7 +51,7 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def refused(folder, diffbio):
+def refused(folder, diffbio_here):
     """Calls with some options changed, checks how the command ended, and gives the lines that tell why."""
 
     def call(*more, **changes):
@@ -61,7 +61,7 @@ def refused(folder, diffbio):
         options = []
         for name, value in chosen.items():
             options += [f"--{name.replace('_', '-')}", folder / value if name in files else value]
-        ended = diffbio("call", *options, *more)
+        ended = diffbio_here("call", *options, *more)
         assert (ended.returncode, ended.stdout) == (2, "")
         assert "Traceback" not in ended.stderr
         assert snapshot(folder) == before
@@ -226,9 +226,9 @@ def test_an_output_folder_that_cannot_be_written(refused):
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
-def test_an_output_without_a_name(folder, diffbio, name):
+def test_an_output_without_a_name(folder, diffbio_here, name):
     before = snapshot(folder)
-    ended = diffbio("call", "--reads", "reads.bam", "--reference", "reference.fa", "--output", name, cwd=folder)
+    ended = diffbio_here("call", "--reads", "reads.bam", "--reference", "reference.fa", "--output", name, cwd=folder)
     assert ended.returncode == 2
     assert "is a folder. Name a file." in ended.stderr
     assert snapshot(folder) == before
@@ -355,10 +355,18 @@ def test_a_work_directory_that_holds_something_else(refused, folder):
     assert line.startswith("work: is not a work directory: it holds 'thesis.txt' but no run.json")
 
 
-def test_unknown_options_are_bad_usage(diffbio):
-    ended = diffbio("call", "--quickly")
+def test_unknown_options_are_bad_usage(diffbio_here):
+    ended = diffbio_here("call", "--quickly")
     assert ended.returncode == 2
     assert "No such option" in ended.stderr
+
+
+def test_the_real_command_ends_with_the_same_line(folder, diffbio):
+    files = ("--reads", folder / "none.bam", "--reference", folder / "reference.fa")
+    ended = diffbio("call", *files, "--output", folder / "calls.vcf.gz", "--workers", 1)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    told = f"diffbio: {folder}/none.bam: no such file. Give aligned reads as BAM or CRAM."
+    assert ended.stderr.splitlines()[-1] == told
 
 
 def test_all_faults_are_told_at_once(refused, folder, model):

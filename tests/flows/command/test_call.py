@@ -254,9 +254,9 @@ def test_files_by_links_may_have_their_indexes_beside_the_links_alone(individual
     assert len(list((tmp_path / "files").iterdir())) == 2
 
 
-def test_all_faults_of_the_input_are_told_at_once_and_nothing_is_written(individual, diffbio, tmp_path):
+def test_all_faults_of_the_input_are_told_at_once_and_nothing_is_written(individual, diffbio_here, tmp_path):
     arguments = ["--reads", tmp_path / "absent.bam", "--reference", individual.reference, "--region", "chr9"]
-    done = diffbio("call", *arguments, "--output", tmp_path / "calls.vcf", "--model", tmp_path)
+    done = diffbio_here("call", *arguments, "--output", tmp_path / "calls.vcf", "--model", tmp_path)
     assert done.returncode == 2
     told = "\n".join(line.removeprefix("diffbio: ") for line in done.stderr.splitlines())
     for fault in ("absent.bam: no such file", "no contig 'chr9'", "does not end in .vcf.gz", "is not a model"):
@@ -265,20 +265,22 @@ def test_all_faults_of_the_input_are_told_at_once_and_nothing_is_written(individ
 
 
 def test_a_work_directory_of_another_run_is_refused_with_what_differs(
-    individual, in_process, diffbio, call_arguments, tmp_path
+    individual, in_process, diffbio_here, call_arguments, tmp_path
 ):
     output = tmp_path / "calls.vcf.gz"
     files = {"reads": individual.reads, "reference": individual.reference, "output": output, "cluster": in_process}
     call_variants(**files, region=("chr1:1-9000",))
-    done = diffbio(*call_arguments(output, "--region", "chr1:1-8000", "--force"))
+    done = diffbio_here(*call_arguments(output, "--region", "chr1:1-8000", "--force"))
     assert done.returncode == 2
     assert 'belongs to another run: region was ["chr1:1-9000"], now ["chr1:1-8000"]' in done.stderr
 
 
-def test_an_output_that_exists_is_replaced_only_by_force(individual, in_process, diffbio, call_arguments, tmp_path):
+def test_an_output_that_exists_is_replaced_only_by_force(
+    individual, in_process, diffbio_here, call_arguments, tmp_path
+):
     output = tmp_path / "calls.vcf.gz"
     output.write_text("mine")
-    assert diffbio(*call_arguments(output, "--region", "chr1:1-9000")).returncode == 2
+    assert diffbio_here(*call_arguments(output, "--region", "chr1:1-9000")).returncode == 2
     assert output.read_text() == "mine"
     files = {"reads": individual.reads, "reference": individual.reference, "output": output, "cluster": in_process}
     call_variants(**files, region=("chr1:1-9000",), force=True)

@@ -52,18 +52,18 @@ def test_a_table_with_deseq2s_numbers_and_three_plots(diffbio, files, tmp_path):
         (("--sum-cells-by", "cell"), "--sum-cells-by is for .h5ad"),
     ],
 )
-def test_what_cannot_be_used_ends_with_2_and_no_table(diffbio, files, tmp_path, more, told):
-    done = diffbio(*_arguments(files[0], tmp_path / "T.csv", *more))
+def test_what_cannot_be_used_ends_with_2_and_no_table(diffbio_here, files, tmp_path, more, told):
+    done = diffbio_here(*_arguments(files[0], tmp_path / "T.csv", *more))
 
     assert done.returncode == 2
     assert told in " ".join(done.stderr.split())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_output_is_checked_first(diffbio, files, tmp_path):
-    done = diffbio(*_arguments(files[0], tmp_path / "none" / "T.csv"))
+def test_the_output_is_checked_first(diffbio_here, files, tmp_path):
+    done = diffbio_here(*_arguments(files[0], tmp_path / "none" / "T.csv"))
     assert done.returncode == 2
     assert "does not exist" in done.stderr
-    done = diffbio(*_arguments(files[0], files[0] / "counts.csv"))
+    done = diffbio_here(*_arguments(files[0], files[0] / "counts.csv"))
     assert done.returncode == 2
     assert "is an input, too" in done.stderr

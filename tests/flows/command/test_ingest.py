@@ -153,7 +153,7 @@ def test_another_part_of_a_shard_of_other_reads_is_refused(fields, individual):
         ("nowhere://windows", "cannot be opened: Protocol not known: nowhere"),
     ],
 )
-def test_a_store_that_cannot_be_filled_is_told_and_left(diffbio, individual, tmp_path, store, told):
+def test_a_store_that_cannot_be_filled_is_told_and_left(diffbio_here, individual, tmp_path, store, told):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1").write_text("precious")
     WindowStore(tmp_path / "other.zarr", WindowGrid(2048, 256, 128)).create_contigs({"chr1": 30_000})
@@ -161,24 +161,24 @@ def test_a_store_that_cannot_be_filled_is_told_and_left(diffbio, individual, tmp
     (tmp_path / "broken.zarr" / "zarr.json").write_text("{")
     before = sorted(tmp_path.rglob("*"))
     files = ["--reads", individual.reads, "--reference", individual.reference, "--store", store]
-    done = diffbio("ingest", *files, "--region", "chr9", cwd=tmp_path)
+    done = diffbio_here("ingest", *files, "--region", "chr9", cwd=tmp_path)
     assert done.returncode == 2
     assert told in done.stderr
     assert "no contig 'chr9'" in done.stderr
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_contig_of_another_length_is_refused(diffbio, individual, tmp_path):
+def test_a_contig_of_another_length_is_refused(diffbio_here, individual, tmp_path):
     WindowStore(tmp_path / "w.zarr", WindowGrid()).create_contigs({"chr1": 29_000})
     files = ["--reads", individual.reads, "--reference", individual.reference, "--store", tmp_path / "w.zarr"]
-    done = diffbio("ingest", *files)
+    done = diffbio_here("ingest", *files)
     assert done.returncode == 2
     assert "contig chr1 is laid out with contig_length 29000, not 30000" in done.stderr
 
 
-def test_bad_input_is_told_and_nothing_is_written(diffbio, individual, tmp_path):
+def test_bad_input_is_told_and_nothing_is_written(diffbio_here, individual, tmp_path):
     arguments = ["--reads", individual.reads, "--reference", individual.reference, "--store", tmp_path / "w.zarr"]
-    done = diffbio("ingest", *arguments, "--region", "chr9", "--scheduler", "nowhere")
+    done = diffbio_here("ingest", *arguments, "--region", "chr9", "--scheduler", "nowhere")
     assert done.returncode == 2
     assert "no contig 'chr9'" in done.stderr
     assert "address must look like tcp://host:8786" in done.stderr

@@ -40,13 +40,13 @@ def test_setup_prints_the_table_and_writes_splits_and_pairs_by_name(diffbio, fil
     assert about["options"]["held_out_cell_types"] == ["TypeB"]
 
 
-def test_an_experiment_and_the_knockdown_filter_give_json(diffbio, file, tmp_path):
+def test_an_experiment_and_the_knockdown_filter_give_json(diffbio_here, file, tmp_path):
     toml = tmp_path / "e.toml"
     toml.write_text(
         f'[datasets]\ns = "{file}"\n[training]\ns = "train"\n[fewshot."s.TypeA"]\nval = ["GeneX"]\ntest = ["GeneY"]\n'
     )
 
-    done = diffbio(
+    done = diffbio_here(
         *("perturb", "setup", "--experiment", toml, "--knockdown", "--min-cells", "5", "--counts", "--json"),
         *("--output", tmp_path / "out", "--mapping", "batch"),
     )
@@ -64,15 +64,15 @@ def test_an_experiment_and_the_knockdown_filter_give_json(diffbio, file, tmp_pat
         (["absent.h5ad", "--held-out", "TypeA"], "--held-out needs --split"),
     ],
 )
-def test_a_wrong_setup_ends_with_2_and_says_why(diffbio, tmp_path, arguments, told):
-    done = diffbio("perturb", "setup", *arguments, cwd=tmp_path)
+def test_a_wrong_setup_ends_with_2_and_says_why(diffbio_here, tmp_path, arguments, told):
+    done = diffbio_here("perturb", "setup", *arguments, cwd=tmp_path)
 
     assert done.returncode == 2
     assert told in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_evaluate_scores_each_cell_type_beside_baselines(diffbio, tmp_path):
+def test_evaluate_scores_each_cell_type_beside_baselines(diffbio_here, tmp_path):
     files = []
     for seed in (0, 1, 2):
         table = screen(seed=seed, per_group=12)
@@ -80,7 +80,7 @@ def test_evaluate_scores_each_cell_type_beside_baselines(diffbio, tmp_path):
         files.append(written(tmp_path, table, f"cells{seed}"))
     output = tmp_path / "scores"
 
-    done = diffbio(
+    done = diffbio_here(
         *("perturb", "evaluate", "--real", files[0], "--predicted", files[1], "--training", files[2]),
         *("--cell-type-col", "cell_type", "--output", output),
     )

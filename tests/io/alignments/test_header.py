@@ -134,7 +134,7 @@ def test_md5_is_taken_whatever_its_case(tmp_path):
         (b"@read 1\nACGT\n+\nIIII\n", "is FASTQ: its reads are not aligned"),
         (bz2.compress(b"x"), "is compressed with bzip2"),
         (b"\x28\xb5\x2f\xfd0000", "is compressed with zstd"),
-        (gzip.compress(b"x"), "is neither BAM nor CRAM"),
+        (gzip.compress(b"x", mtime=0), "is neither BAM nor CRAM"),
         (b"CRAM\3\0", "is damaged: its header cannot be read (it is cut off)"),
         (b"CRAM\3\0" + bytes(500), "is damaged: its header cannot be read (no container starts at byte 26)"),
     ],
