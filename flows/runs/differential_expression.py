@@ -15,6 +15,9 @@ from diffbio_flows.runs.places import check_folder
 from diffbio_io.tables import read_counts
 
 PLOTS = "ma", "dispersion", "p_values"
+_MISSING_EXTRA = Problem(
+    "diffbio de", "a package that it needs is not installed", "Install them: pip install 'diffbio-core[expression]'."
+)
 
 
 def expression_differences(
@@ -55,7 +58,10 @@ def expression_differences(
         problems.append(Problem(str(output), "is an input, too", "Name another file."))
     if problems:
         raise InputError(problems)
-    table = read_counts(counts, samples)
+    try:
+        table = read_counts(counts, samples)
+    except ImportError as error:
+        raise InputError([_MISSING_EXTRA]) from error
     found, known = table.counts, table.samples
     if table.ignored:
         shown = ", ".join(table.ignored[:5]) + (", ..." if len(table.ignored) > 5 else "")
@@ -70,6 +76,8 @@ def expression_differences(
         result = differential_expression(found, design, contrast, samples=known, layer=layer, **options)
     except InputError:
         raise
+    except ImportError as error:
+        raise InputError([_MISSING_EXTRA]) from error
     except ValueError as error:
         raise InputError([_problem(str(error), str(counts))]) from error
     with whole_file(output) as aside:

@@ -120,7 +120,7 @@ class DispersionEstimator:
         expected = trend(means)
         degrees = self.design.shape[0] - self.design.shape[1]
         return DispersionPrior(
-            trend, float(residual_variance(genewise, expected)), prior_variance(genewise, expected, degrees)
+            trend, residual_variance(genewise, expected), prior_variance(genewise, expected, degrees)
         )
 
     def shrink(self, prior: DispersionPrior) -> Dispersions:

@@ -18,9 +18,7 @@ _SEED, _DRAWS = 2, 10_000
 _VARIANCES = np.linspace(0, 8, 200)
 
 
-def residual_variance(
-    genewise: Float[np.ndarray, " genes"], trend: Float[np.ndarray, " genes"]
-) -> Float[np.ndarray, ""]:
+def residual_variance(genewise: Float[np.ndarray, " genes"], trend: Float[np.ndarray, " genes"]) -> float:
     """Robust variance of log dispersions around the trend: the squared median absolute deviation.
 
     Args:
@@ -28,7 +26,7 @@ def residual_variance(
         trend: (genes,) dispersions of the trend.
     """
     residuals = _residuals(genewise, trend)
-    return np.square(1.4826 * np.median(np.abs(residuals - np.median(residuals))))
+    return float(1.4826 * np.median(np.abs(residuals - np.median(residuals)))) ** 2
 
 
 def prior_variance(
@@ -48,7 +46,7 @@ def prior_variance(
     from scipy.special import polygamma
 
     if degrees_of_freedom > _FEW_DEGREES:
-        observed = float(residual_variance(genewise, trend))
+        observed = residual_variance(genewise, trend)
         return max(observed - float(polygamma(1, degrees_of_freedom / 2)), _LEAST_VARIANCE)
     return max(_closest_variance(_residuals(genewise, trend), degrees_of_freedom), _LEAST_VARIANCE)
 
