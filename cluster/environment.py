@@ -20,8 +20,10 @@ def worker_environment(inherited: Mapping[str, str] = os.environ, threads: int =
         threads: Tasks that the worker works on at a time.
     """
     flags = inherited.get("XLA_FLAGS", "")
-    if "xla_cpu_multi_thread_eigen" not in flags:
-        flags = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+    # On a GPU, sums in an order that varies would show in the records.
+    for flag in ("--xla_cpu_multi_thread_eigen=false", "--xla_gpu_deterministic_ops=true"):
+        if flag.split("=")[0] not in flags:
+            flags = f"{flags} {flag}".strip()
     environment = {
         "XLA_FLAGS": flags,
         # The size of XLA's thread pools, which otherwise follows the machine's cores.
@@ -43,14 +45,7 @@ def gpu_worker_environment(gpu: str | None, threads: int, inherited: Mapping[str
         threads: Threads of the worker, which read and decode while the device works.
         inherited: Environment of the process that starts it.
     """
-    flags = inherited.get("XLA_FLAGS", "")
-    # Sums in any order, and kernels picked by how fast each happened to be, would show in the records.
-    for flag in ("--xla_gpu_deterministic_ops=true", "--xla_gpu_autotune_level=0"):
-        if flag.split("=")[0] not in flags:
-            flags = f"{flags} {flag}".strip()
-    environment = worker_environment(inherited) | {
-        "XLA_FLAGS": flags,
-        "NPROC": str(threads),
+    environment = worker_environment(inherited, threads) | {
         "JAX_PLATFORMS": inherited.get("JAX_PLATFORMS", "cuda"),
         # The call stage needs little of a device's memory, and others may need some of it.
         "XLA_PYTHON_CLIENT_PREALLOCATE": inherited.get("XLA_PYTHON_CLIENT_PREALLOCATE", "false"),

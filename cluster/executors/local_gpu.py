@@ -40,7 +40,12 @@ def worker_specifications(config: ClusterConfig, gpus: list[str]) -> dict[str, d
     the worker's process, which its nanny sets before JAX can be imported there.
     """
     scratch = scratch_environment(config)
-    common = {"memory_limit": f"{config.memory_mb}MB", "local_directory": config.scratch, "host": "127.0.0.1"}
+    common = {
+        "memory_limit": f"{config.memory_mb}MB",
+        "local_directory": config.scratch,
+        "host": "127.0.0.1",
+        "silence_logs": logging.CRITICAL,
+    }
     return {
         f"gpu-{gpu}": {
             "cls": Nanny,

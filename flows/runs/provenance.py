@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def made_of(plan: CallPlan) -> dict[str, dict[str, str | int]]:
         "reference": {"Name": _name(reference)},
         "regions": regions(plan.intervals, plan.contigs),
         "model": {"Name": plan.model.name, "Identity": model_identity(card), "SHA256": card["parameters_sha256"]},
-        "versions": {"diffbio": __version__, **{name: version(name) for name in DETERMINING}},
+        "versions": {"diffbio": __version__, **{name: _version(name) for name in DETERMINING}},
     }
     haploid = sorted(set(plan.parameters.haploid) & plan.intervals.keys())
     if haploid:
@@ -115,9 +115,17 @@ def worked_off(parameters: CallParameters, started: datetime) -> dict[str, Any]:
         "host": platform.node(),
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in sorted((*DETERMINING, *_OTHERS))},
+        "packages": {name: _version(name) for name in sorted((*DETERMINING, *_OTHERS))},
     }
 
 
 def _name(identity: Mapping[str, Any]) -> str:
     return Path(identity["path"]).name
+
+
+def _version(package: str) -> str:
+    """Its version, or that it is not installed by a name: a run need not fail over what it only tells."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"

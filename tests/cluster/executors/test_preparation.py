@@ -45,7 +45,7 @@ def test_a_worker_gets_threads_and_compile_cache_before_it_imports_jax(dask, tmp
         ((found, has_jax),) = executor.map_unordered(environment, [names])
     assert not has_jax
     assert found == {
-        "XLA_FLAGS": "--xla_dump_to=d --xla_cpu_multi_thread_eigen=false",
+        "XLA_FLAGS": "--xla_dump_to=d --xla_cpu_multi_thread_eigen=false --xla_gpu_deterministic_ops=true",
         "NPROC": "2",
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "diffbio" / "jax"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "7",
