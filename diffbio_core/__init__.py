@@ -8,5 +8,7 @@ from diffbio_core.kernel_cache import use_kernel_cache
 
 __version__ = "0.1.0"
 
+__all__ = ["__version__"]
+
 # Before any kernel is defined, whichever module of this package is imported first.
 use_kernel_cache()

@@ -28,7 +28,8 @@ KEPT = 8
 _VARIABLE = "NUMBA_CACHE_DIR"
 _IN_USE_SECONDS = 24 * 3600
 _NAME = re.compile(r"diffbio-[0-9a-f]{16}")
-_IMPORT = re.compile(r"^\s*(?:from|import)\s+(diffbio_[\w.]+)(?:\s+import\s+(\([^)]*\)|[^\n]*))?", re.MULTILINE)
+# At the start of a line: what a function imports, or a type checker alone, no kernel is made of.
+_IMPORT = re.compile(r"^(?:from|import)\s+(diffbio_[\w.]+)(?:\s+import\s+(\([^)]*\)|[^\n]*))?", re.MULTILINE)
 
 
 def use_kernel_cache(environment: MutableMapping[str, str] = os.environ) -> None:

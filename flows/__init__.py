@@ -1,9 +1,8 @@
 """The ``diffbio`` command, its stages and their Prefect flows (import name ``diffbio_flows``)."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from diffbio_core.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from diffbio_flows.reports.summary import CallSummary
@@ -27,23 +26,14 @@ __all__ = [
     "set_up_perturbations",
 ]
 
-_MODULES = {
-    "CallParameters": "runs.parameters",
-    "CallSummary": "reports.summary",
-    "EvaluationTable": "runs.evaluate",
-    "IngestParameters": "runs.parameters",
-    "IngestSummary": "runs.ingest",
-    "PredictionScores": "runs.perturb",
-    "call_variants": "runs.call",
-    "evaluate_calls": "runs.evaluate",
-    "evaluate_predictions": "runs.perturb",
-    "ingest_reads": "runs.ingest",
-    "set_up_perturbations": "runs.perturb",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Imports a name's module when it is first asked for, so that ``diffbio --help`` stays quick."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "reports.summary": ("CallSummary",),
+        "runs.call": ("call_variants",),
+        "runs.evaluate": ("EvaluationTable", "evaluate_calls"),
+        "runs.ingest": ("IngestSummary", "ingest_reads"),
+        "runs.parameters": ("CallParameters", "IngestParameters"),
+        "runs.perturb": ("PredictionScores", "evaluate_predictions", "set_up_perturbations"),
+    },
+)

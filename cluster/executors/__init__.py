@@ -1,1 +1,3 @@
 """Executors: where tasks run."""
+
+__all__: list[str] = []

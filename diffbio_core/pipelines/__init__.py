@@ -1,21 +1,17 @@
 """Operators chained into one differentiable function each.
 
-The single-cell pipeline is imported when it is asked for: callers of variants need not wait for it.
+Those of cells are imported when they are asked for: callers of variants need not wait for them.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from diffbio_core.lazy_names import lazy_names
 from diffbio_core.pipelines.allele_calling import AlleleCallingConfig, AlleleCallingPipeline
 from diffbio_core.pipelines.differential_expression import DEPipelineConfig, DifferentialExpressionPipeline
 from diffbio_core.pipelines.enhanced_variant_calling import (
     EnhancedVariantCallingPipeline,
     EnhancedVariantCallingPipelineConfig,
     create_enhanced_variant_calling_pipeline,
-)
-from diffbio_core.pipelines.perturbation import (
-    PerturbationPipeline,
-    PerturbationPipelineConfig,
-    PerturbationPipelineResult,
 )
 from diffbio_core.pipelines.preprocessing import (
     PreprocessingPipeline,
@@ -30,6 +26,11 @@ from diffbio_core.pipelines.variant_calling import (
 )
 
 if TYPE_CHECKING:
+    from diffbio_core.pipelines.perturbation import (
+        PerturbationPipeline,
+        PerturbationPipelineConfig,
+        PerturbationPipelineResult,
+    )
     from diffbio_core.pipelines.single_cell import (
         SingleCellPipeline,
         SingleCellPipelineConfig,
@@ -59,12 +60,10 @@ __all__ = [
     "create_variant_calling_pipeline",
 ]
 
-_SINGLE_CELL = ("SingleCellPipeline", "SingleCellPipelineConfig", "create_single_cell_pipeline")
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _SINGLE_CELL:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from diffbio_core.pipelines import single_cell
-
-    return getattr(single_cell, name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "perturbation": ("PerturbationPipeline", "PerturbationPipelineConfig", "PerturbationPipelineResult"),
+        "single_cell": ("SingleCellPipeline", "SingleCellPipelineConfig", "create_single_cell_pipeline"),
+    },
+)
