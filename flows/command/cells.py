@@ -36,10 +36,10 @@ def cells(*, counts: Path, as_json: bool, **fields: Any) -> None:
     A count autoencoder, Harmony over the batches, UMAP and k-means; the output has X_latent, X_corrected_diffbio and
     X_umap_diffbio in obsm, and cluster_diffbio in obs.
     """
-    from diffbio_flows.command.cell_progress import open_cell_progress
+    from diffbio_flows.command.stage_progress import open_stage_progress
     from diffbio_flows.runs.cells import CellsParameters, analyse_cells
 
     parameters = CellsParameters(counts=counts, **fields)
-    with open_cell_progress() as report:
+    with open_stage_progress() as report:
         summary = analyse_cells(parameters, report=report)
     show(summary.to_json(), summary.to_text(), as_json)

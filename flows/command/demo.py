@@ -6,7 +6,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from diffbio_flows.command.console import open_progress
 from diffbio_flows.command.exit_status import exit_status
+from diffbio_flows.command.stage_progress import open_stage_progress
 from diffbio_flows.prefect_flows.terminal import call_in_prefect
 from diffbio_flows.reports.tables import as_text, tables
 from diffbio_flows.runs.evaluate import evaluate_calls
@@ -25,12 +27,21 @@ def run_demo(folder: Path, *, length: int = 500_000, contigs: int = 2) -> None:
     for name in ("simulated", "called", "prefect"):
         shutil.rmtree(folder / name, ignore_errors=True)
     say(f"Simulating {contigs} contigs of {length:,} bp with variants, and paired reads at 30x")
-    dataset = simulate_dataset(folder / "simulated", length=length, contigs=contigs, depth=30.0, seed=1)
+    with open_stage_progress() as report:
+        dataset = simulate_dataset(
+            folder / "simulated",
+            length=length,
+            contigs=contigs,
+            depth=30.0,
+            seed=1,
+            progress=lambda stage, done, steps: report(stage, done, steps, None),
+        )
     output = folder / "called" / "calls.vcf.gz"
     output.parent.mkdir()
     say("Calling: a Prefect flow, with Prefect's embedded server, whose shards run on a local Dask cluster")
     parameters = CallParameters(reads=dataset.reads, reference=dataset.reference, output=output, keep_windows=True)
-    summary = call_in_prefect(parameters, home=folder / "prefect")
+    with open_progress(plain=True) as progress:
+        summary = call_in_prefect(parameters, home=folder / "prefect", progress=progress)
     print(as_text(tables(summary)), flush=True)
     say("Comparing the calls with the simulated truth")
     table = evaluate_calls(dataset.truth, output, dataset.reference, confident=dataset.confident)

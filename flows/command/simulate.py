@@ -22,6 +22,7 @@ def simulate(*, as_json: bool, region: tuple[str, ...], **fields: Any) -> None:
     from dataclasses import asdict
 
     from diffbio_core.problems import InputError
+    from diffbio_flows.command.stage_progress import open_stage_progress
     from diffbio_flows.runs.places import check_new_folder
     from diffbio_io.simulation.dataset import simulate_dataset
 
@@ -29,7 +30,10 @@ def simulate(*, as_json: bool, region: tuple[str, ...], **fields: Any) -> None:
     if problems:
         raise InputError(problems)
     try:
-        dataset = simulate_dataset(regions=region, **fields)
+        with open_stage_progress() as report:
+            dataset = simulate_dataset(
+                regions=region, **fields, progress=lambda stage, done, steps: report(stage, done, steps, None)
+            )
     except InputError:
         raise
     except ValueError as error:

@@ -6,9 +6,10 @@ import dataclasses
 import os
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import mappy
@@ -35,6 +36,8 @@ BLOCK = 500
 
 LINE = 60
 """Bases per line of a FASTA file."""
+
+Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ def simulate_dataset(
     sequencing: SequencingModel | None = None,
     variants: VariantModel | None = None,
     threads: int | None = None,
+    progress: Report = lambda stage, done, steps: None,
 ) -> SimulatedDataset:
     """Simulate an individual and its sequencing, and write what a caller and its judge need.
 
@@ -87,6 +91,7 @@ def simulate_dataset(
         sequencing: Library and sequencer; its depth and read length are replaced by those above.
         variants: Rates of variants, a human's by default.
         threads: Threads to align with, one per CPU by default.
+        progress: Told a stage's name, how many of its steps are done, and how many there are.
 
     Returns:
         Where the files lie.
@@ -98,6 +103,7 @@ def simulate_dataset(
     model = dataclasses.replace(sequencing or SequencingModel(), depth=depth, read_length=read_length)
     if seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}")
+    progress("drawing variants", 0, 1)
     genome, wanted = _genome(reference, regions, length, contigs, seed)
     individual = _Individual.draw(genome, wanted, variants or VariantModel(), model, seed)
     output = Path(output)
@@ -108,7 +114,7 @@ def simulate_dataset(
         write_fasta(aside.reference, genome)
         write_truth(aside.truth, individual.variants, {name: len(codes) for name, codes in genome.items()}, sample)
         write_bed(aside.confident, confident_intervals(genome, wanted, individual.collapsed))
-        _write_reads(aside.reads, genome, individual, model, seed, sample, threads or os.cpu_count() or 1)
+        _write_reads(aside.reads, genome, individual, model, seed, sample, threads or os.cpu_count() or 1, progress)
         for file in sorted(scratch.iterdir()):
             put_in_place(file, output / file.name)
     return _dataset_in(output)
@@ -282,6 +288,7 @@ def _write_reads(
     seed: int,
     sample: str,
     threads: int,
+    progress: Report,
 ) -> None:
     header = pysam.AlignmentHeader.from_dict(
         {
@@ -310,13 +317,14 @@ def _write_reads(
             ThreadPoolExecutor(threads) as pool,
         ):
             running: deque = deque()
-            for task in tasks:
-                running.append(pool.submit(sequence_block, task))
+            waiting = iter(tasks)
+            for done in range(len(tasks)):
+                progress("sequencing and aligning", done, len(tasks))
                 # A few blocks ahead of the writer are enough to keep the threads busy.
-                if len(running) > 2 * threads:
-                    _write_lines(bam, running.popleft().result())
-            for block in running:
-                _write_lines(bam, block.result())
+                for task in islice(waiting, 2 * threads + 1 - len(running)):
+                    running.append(pool.submit(sequence_block, task))
+                _write_lines(bam, running.popleft().result())
+        progress("sorting reads", 0, 1)
         pysam.sort("--no-PG", "-m", "256M", "-o", str(path), str(unsorted))  # type: ignore[attr-defined]
     pysam.index(str(path))  # type: ignore[attr-defined]
 

@@ -7,8 +7,8 @@ from click.testing import CliRunner
 
 from diffbio_core.metrics import adjusted_rand_index
 from diffbio_core.problems import InputError
-from diffbio_flows.command.cell_progress import PlainReport
 from diffbio_flows.command.main import diffbio
+from diffbio_flows.command.stage_progress import PlainReport
 from diffbio_flows.runs.cells import CellsParameters, analyse_cells
 
 anndata = pytest.importorskip("anndata")

@@ -64,6 +64,7 @@ def test_the_same_seed_simulates_the_same_reads(diffbio_here, tmp_path):
             "simulate", "--output", tmp_path / name, "--length", "3000", "--depth", "4", "--seed", "8", "--json"
         )
         assert json.loads(done.stdout)["reads"] == str(tmp_path / name / "reads.bam")
+        assert {"diffbio: drawing variants", "diffbio: sequencing and aligning"} <= set(done.stderr.splitlines())
     assert (tmp_path / "one" / "reads.bam").read_bytes() == (tmp_path / "two" / "reads.bam").read_bytes()
 
 

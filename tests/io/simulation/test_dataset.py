@@ -40,8 +40,15 @@ def test_every_file_and_its_index_is_written_and_nothing_else(dataset):
 
 
 def test_same_seed_gives_the_same_bytes_with_any_number_of_threads(dataset, tmp_path):
-    again = simulate_dataset(tmp_path / "again", length=LENGTH, contigs=2, seed=3, threads=1)
+    told = []
+    again = simulate_dataset(
+        tmp_path / "again", length=LENGTH, contigs=2, seed=3, threads=1, progress=lambda *step: told.append(step)
+    )
     assert contents(again) == contents(dataset)
+    steps = len(told) - 2
+    assert steps >= 4  # two contigs, two haplotypes
+    sequencing = [("sequencing and aligning", done, steps) for done in range(steps)]
+    assert told == [("drawing variants", 0, 1), *sequencing, ("sorting reads", 0, 1)]
 
 
 def test_what_a_killed_process_left_goes_with_the_next_and_two_do_not_mix(tmp_path):

@@ -1,4 +1,4 @@
-"""How far an analysis of cells is: a bar on a terminal, plain lines elsewhere."""
+"""How far work in stages is: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def open_cell_progress() -> Iterator[Report]:
+def open_stage_progress() -> Iterator[Report]:
     """What to tell stages, steps and losses to."""
     if not sys.stderr.isatty():
         yield PlainReport(lambda line: click.echo(f"diffbio: {line}", err=True))
@@ -28,7 +28,8 @@ def open_cell_progress() -> Iterator[Report]:
         task = bar.add_task("starting", total=None, loss="")
 
         def report(stage: str, done: int, steps: int, loss: float | None) -> None:
-            told = "" if loss is None else f"{done}/{steps}, loss {loss:.2f}"
+            told = f"{done}/{steps}" if steps > 1 else ""
+            told += "" if loss is None else f", loss {loss:.2f}"
             bar.update(task, description=stage, completed=done, total=steps if steps > 1 else None, loss=told)
 
         yield report
