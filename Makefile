@@ -10,7 +10,7 @@ install: $(VENV)/.installed
 demo: install
 	$(BIN)/python -m diffbio_flows.command.demo demo
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 lint: $(VENV)/.linted
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -328,6 +328,7 @@ def test_a_cluster_file_with_a_wrong_value(refused, folder, text, told):
     assert told in line
 
 
+@pytest.mark.mounts
 def test_too_small_a_disk(refused, tiny_disk):
     (line,) = refused(work_dir=tiny_disk("4k") / "work")
     assert "a run needs about 0.0 MB, but 0.0 MB are free there" in line

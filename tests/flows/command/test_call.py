@@ -221,6 +221,7 @@ def as_cram(individual, folder: Path) -> Path:
     return reads
 
 
+@pytest.mark.mounts
 @pytest.mark.parametrize("kind", ["bam", "cram"])
 def test_a_reference_in_a_read_only_folder_is_indexed_in_the_work_directory(
     individual, whole, in_process, diffbio, tiny_disk, tmp_path, kind

@@ -123,6 +123,7 @@ def test_an_interrupt_at_the_terminal_ends_every_process_and_keeps_the_work(run,
     assert run.outputs == uninterrupted
 
 
+@pytest.mark.mounts
 def test_a_full_disk_ends_the_run_with_shard_and_cause_and_keeps_the_work(
     start_diffbio, call_arguments, tiny_disk, tmp_path, uninterrupted
 ):
