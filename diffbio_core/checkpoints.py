@@ -1,4 +1,7 @@
-"""Checkpoints of operators and pipelines: one safetensors file with a JSON description, no pickle."""
+"""Checkpoints of operators and pipelines: one safetensors file with a JSON description, no pickle.
+
+Pipelines bring in this module; safetensors comes with the first file.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from diffbio_core.whole_file import write_whole
 
@@ -32,6 +33,8 @@ def save_checkpoint(module: nnx.Module, path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: The file cannot be written.
     """
+    from safetensors.numpy import save
+
     tensors = {name: np.asarray(value) for name, value in _variables(module).items()}
     content = save(tensors, metadata={"format": _FORMAT, "module": json.dumps(_description(module))})
     write_whole(path, content)
@@ -51,6 +54,8 @@ def load_checkpoint(module: Module, path: str | os.PathLike[str]) -> Module:
         ValueError: The file is no checkpoint, or parameters differ; the message names them and their shapes.
         FileNotFoundError: There is no such file.
     """
+    from safetensors import SafetensorError, safe_open
+
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
@@ -76,6 +81,8 @@ def read_description(path: str | os.PathLike[str]) -> dict[str, Any]:
     Args:
         path: File that `save_checkpoint` wrote.
     """
+    from safetensors import safe_open
+
     with safe_open(Path(path), framework="numpy") as file:
         return json.loads((file.metadata() or {}).get("module", "{}"))
 

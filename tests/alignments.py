@@ -202,8 +202,9 @@ def pileup_cells(
             max_depth=100_000,
         )
         for column in columns:
+            identities = _Identities()
             for read in column.pileups:
-                cell = _cell(read, column.reference_pos, used)
+                cell = _cell(read, column.reference_pos, used.get(identities.of(read.alignment)))
                 if cell is not None:
                     cells.setdefault(column.reference_pos, Counter())[cell] += 1
     return cells
@@ -218,40 +219,49 @@ class _Use:
     mate: pysam.AlignedSegment | None = None
 
 
-def _used_from(records: Iterable[pysam.AlignedSegment]) -> dict[str, _Use]:
+class _Identities:
+    """Tells the records of a column or a file apart, also those that a file holds twice."""
+
+    def __init__(self) -> None:
+        self._met: Counter[str] = Counter()
+
+    def of(self, record: pysam.AlignedSegment) -> tuple[str, int]:
+        text = record.to_string()
+        self._met[text] += 1
+        return text, self._met[text]
+
+
+def _used_from(records: Iterable[pysam.AlignedSegment]) -> dict[tuple[str, int], _Use]:
     """What overlapping mates leave of each read: the second from past the first, which takes the better bases."""
-    seen: dict[tuple[str, int, int], pysam.AlignedSegment] = {}
+    seen: dict[tuple[str, int, int], tuple[pysam.AlignedSegment, _Use]] = {}
     joined: set[tuple[str, int, int]] = set()
-    used: dict[str, _Use] = {}
+    used: dict[tuple[str, int], _Use] = {}
+    identities = _Identities()
     for record in records:
         if record.flag & 0xF04 or not record.query_sequence or not record.cigartuples:
             continue
         start, mate = record.reference_start, record.next_reference_start
-        used[_identity(record)] = _Use(start, record.reference_end)
+        use = used[identities.of(record)] = _Use(start, record.reference_end)
         if not record.flag & 1 or record.flag & 8 or record.next_reference_id != record.reference_id:
             continue
         if record.query_name == "*":
             continue
         key = record.query_name, mate, start
-        first = seen.get(key)
+        first, first_use = seen.get(key, (None, None))
         if first is not None and first.reference_end > start:
-            used[_identity(record)].start = first.reference_end
+            use.start = first.reference_end
             if key in joined:
                 continue
             joined.add(key)
             stop = min(first.reference_end, record.reference_end)
             own, other = _within(first, start, stop), _within(record, start, stop)
             if own and [kind for kind, _ in own] == [kind for kind, _ in other]:
-                used[_identity(first)].mate = record
+                first_use.mate = record
             elif _mean_quality(record, start, stop) >= _mean_quality(first, start, stop) + CLEARLY_BETTER:
-                used[_identity(first)].end = used[_identity(record)].start = start
+                first_use.end = use.start = start
         elif first is None and (record.query_name, start, mate) not in seen:
-            seen[record.query_name, start, mate] = record
+            seen[record.query_name, start, mate] = record, use
     return used
-
-
-def _identity(record: pysam.AlignedSegment) -> str:
-    return record.to_string()
 
 
 def _within(record: pysam.AlignedSegment, start: int, stop: int) -> list[tuple[str, int | None]]:
@@ -320,9 +330,8 @@ def _better(record: pysam.AlignedSegment, place: int, use: _Use) -> tuple[int, i
     return (code, 4 * quality // 5) if quality > other_quality else (other_code, 4 * other_quality // 5)
 
 
-def _cell(read: pysam.PileupRead, position: int, used: dict[str, _Use]) -> Cell | None:
+def _cell(read: pysam.PileupRead, position: int, use: _Use | None) -> Cell | None:
     record = read.alignment
-    use = used.get(_identity(record))
     if use is None or not use.start <= position < use.end or read.is_refskip:
         return None
     strand = REVERSE_STRAND if record.is_reverse else 0

@@ -18,7 +18,7 @@ _SHIFT = 3
 """Steps of the recurrence before Stirling's series, which then holds to 1e-7 from zero on."""
 
 
-def poisson_log_prob(counts: Float[Array, "*shape"], log_rate: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def poisson_log_prob(counts: Float[Array, "*#shape"], log_rate: Float[Array, "*#shape"]) -> Float[Array, "*#shape"]:
     """Log-probability of counts under a Poisson law.
 
     Args:
@@ -32,8 +32,8 @@ def poisson_log_prob(counts: Float[Array, "*shape"], log_rate: Float[Array, "*sh
 
 
 def negative_binomial_log_prob(
-    counts: Float[Array, "*shape"], log_rate: Float[Array, "*shape"], log_theta: Float[Array, "*shape"]
-) -> Float[Array, "*shape"]:
+    counts: Float[Array, "*#shape"], log_rate: Float[Array, "*#shape"], log_theta: Float[Array, "*#shape"]
+) -> Float[Array, "*#shape"]:
     """Log-probability of counts under a negative binomial law of variance mean + mean^2 / theta.
 
     Args:
@@ -60,11 +60,11 @@ def negative_binomial_log_prob(
 
 
 def zero_inflated_log_prob(
-    counts: Float[Array, "*shape"],
-    log_rate: Float[Array, "*shape"],
-    log_theta: Float[Array, "*shape"],
-    pi_logit: Float[Array, "*shape"],
-) -> Float[Array, "*shape"]:
+    counts: Float[Array, "*#shape"],
+    log_rate: Float[Array, "*#shape"],
+    log_theta: Float[Array, "*#shape"],
+    pi_logit: Float[Array, "*#shape"],
+) -> Float[Array, "*#shape"]:
     """Log-probability of counts that are zero by chance of their own, or else negative binomial.
 
     Args:

@@ -66,6 +66,9 @@ def _settle(raw, offset, start, alignment_start, end, fate, pair, mate):
             first_of_slot[slot] = read
             continue
         begin = alignment_start[read]
+        if little_endian_32(raw, offset[read] + 24) > begin:
+            # A record that the file holds twice: the mate of both comes later.
+            continue
         stop = min(end[first], end[read])
         if fate[first] != USED or mate[first] >= 0 or begin >= stop:
             continue
