@@ -226,6 +226,19 @@ def test_real_reads_hold_what_samtools_piles_up(real_planes):
     assert sum(found.total() for found in wanted.values()) > 80_000
 
 
+def test_a_mate_that_the_file_holds_twice_is_joined_with_its_mate_and_not_with_itself(tmp_path):
+    first = Sam(100, "20M", quality="#" * 20, name="pair", flag=99, mate=110)
+    second = Sam(110, "20M", quality="I" * 20, name="pair", flag=147, mate=100, sequence="GTTGCAACGTTGCAACGTTG")
+    bam = write_bam(tmp_path / "reads.bam", [first, first, second], {"c1": 2000})
+    with AlignmentReader(bam) as reader:
+        cells = all_core_cells(pack(reader, random_reference(np.random.default_rng(1), 2000), GRID))
+    assert [sorted(quality for _, quality, _, _ in cells[position].elements()) for position in (105, 115, 125)] == [
+        [2, 2],
+        [2, 40],
+        [40],
+    ]
+
+
 def test_no_read_is_lost_between_shards(tmp_path):
     random = np.random.default_rng(8)
     reference = random_reference(random, 20_000)
