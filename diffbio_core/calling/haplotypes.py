@@ -2,8 +2,8 @@
 
 A haplotype carries any candidates that leave each other's bases alone. The likelihood of a pair of haplotypes is the
 product, over the candidates, of the probability of as many copies as both hold. Where a deletion leaves room for one
-copy only, two copies count as that one: no read shows the reference then. Where two candidates that could share a
-haplotype have one copy each, the reads that cover both tell whether they do.
+copy only, two copies count as that one: no read shows the reference then. Which combinations of two candidates that
+could share a haplotype are there, the reads that show them tell.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from diffbio_core.windows.encoding import BASES, CODE_MASK, DELETED
 from diffbio_core.windows.planes import ShardPlanes
@@ -113,11 +113,10 @@ def pair_haplotypes(planes: ShardPlanes, alleles: list[Allele], logs: np.ndarray
     if ploidy == 2:
         for one, other in itertools.combinations(range(len(alleles)), 2):
             if _share_a_record(alleles[one], alleles[other]):
-                single = (copies[:, one] == 1) & (copies[:, other] == 1)
-                together = holds[pairs[:, 0], one] == holds[pairs[:, 0], other]
-                # Half a read against sharing: most alleles of one place are of two haplotypes.
-                gain = (_reads_together(planes, alleles[one], alleles[other]) - 0.5) * _MISLEADS
-                weights += np.where(single, -np.logaddexp(0, np.where(together, -gain, gain)), 0)
+                held = holds[pairs[:, :, None], [one, other]].astype(bool)
+                misfits = _misfits(held, _count_combinations(planes, alleles[one], alleles[other]))
+                present = held.any(1).all(1)
+                weights -= np.where(present, (misfits - misfits[present].min(initial=np.inf)) * _MISLEADS, 0)
     weights -= np.logaddexp.reduce(weights)
     pieces = tuple(_pieces(alleles, places) for places in carried)
     return Haplotypes(tuple(alleles), pieces, pairs, copies, weights)
@@ -176,8 +175,21 @@ def _pieces(alleles: list[Allele], places: Piece) -> tuple[Piece, ...]:
     return tuple(pieces)
 
 
-def _reads_together(planes: ShardPlanes, one: Allele, other: Allele) -> int:
-    """Reads that show both alleles, less those that show one of them only."""
+def _misfits(held: Bool[np.ndarray, "genotypes 2 2"], reads: tuple[int, int, int]) -> Float64[np.ndarray, " genotypes"]:
+    """Reads that show a combination of two alleles which no haplotype of a genotype carries.
+
+    Args:
+        held: Whether each of its haplotypes carries each of the two.
+        reads: Those that show both, the first alone and the second alone.
+    """
+    first, second = held[:, :, 0], held[:, :, 1]
+    carried = np.stack([first & second, first & ~second, ~first & second]).any(2)
+    # Half a read against sharing a haplotype: most alleles of one place are of two.
+    return np.array(reads) @ ~carried + 0.5 * carried[0]
+
+
+def _count_combinations(planes: ShardPlanes, one: Allele, other: Allele) -> tuple[int, int, int]:
+    """Reads that show both alleles, the first alone, and the second alone."""
     table, grid = planes.candidates, planes.grid
     window = int(table.window[other.candidate])
     origin = (planes.shard.first_window + window) * grid.reference_length - grid.halo
@@ -195,5 +207,6 @@ def _reads_together(planes: ShardPlanes, one: Allele, other: Allele) -> int:
             first, last = table.support_start[allele.candidate : allele.candidate + 2]
             lanes[table.support_lane[first:last]] = True
             shown.append(lanes)
-    both = int(np.count_nonzero(shown[0] & shown[1]))
-    return both - int(np.count_nonzero(shown[0] ^ shown[1]))
+    first, second = shown
+    both, first_alone, second_alone = first & second, first & ~second, second & ~first
+    return int(np.count_nonzero(both)), int(np.count_nonzero(first_alone)), int(np.count_nonzero(second_alone))

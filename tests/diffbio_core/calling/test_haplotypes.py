@@ -10,6 +10,7 @@ from diffbio_io.alignments.reader import AlignmentReader
 from tests.alignments import Sam, pack, write_bam
 
 REFERENCE = "".join(np.random.default_rng(7).choice(list("ACGT"), 200)) + "GATCCTAG" + "ACGTTGCA" * 38
+MAYBE_HOM = np.log([0.001, 0.3, 0.699])
 HET, HOM = np.log([0.001, 0.998, 0.001]), np.log([0.0001, 0.0019, 0.998])
 
 
@@ -65,6 +66,12 @@ def test_on_both_haplotypes_they_are_homozygous(call):
 def test_one_haplotype_may_carry_both_and_the_other_one(call):
     (site,) = call(BOTH, CHANGED, logs=[HOM, HET])
     assert (site.alts, site.genotype, site.pl[4]) == (("C", "CTT"), (1, 2), 0)
+
+
+@pytest.mark.parametrize("logs", [[HET, MAYBE_HOM], [MAYBE_HOM, HET]])
+def test_no_haplotype_carries_what_no_read_shows_together_however_many_copies_seem_likely(call, logs):
+    (site,) = call(CHANGED, INSERTED, logs=logs)
+    assert (site.alts, site.genotype) == (("C", "GTT"), (1, 2))
 
 
 def test_a_deletion_with_an_insertion_right_behind_it_is_one_allele(call):
