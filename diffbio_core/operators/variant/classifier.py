@@ -203,8 +203,8 @@ def relative_pileup(
 
 
 def overlapping_blocks(
-    columns: Float[Array, "channels blocks*block+overlap"], block: int, overlap: int
-) -> Float[Array, "blocks channels block+overlap"]:
+    columns: Float[Array, "channels length"], block: int, overlap: int
+) -> Float[Array, "blocks channels {block}+{overlap}"]:
     """Blocks of columns, each followed by the first columns of the next."""
     channels, length = columns.shape
     stop = length - overlap
@@ -217,8 +217,8 @@ def overlapping_blocks(
 
 
 def sliding_windows(
-    columns: Float[Array, "channels length+width-1"], width: int
-) -> Float[Array, "width*channels length"]:
+    columns: Float[Array, "channels length"], width: int
+) -> Float[Array, "{width}*channels length-{width}+1"]:
     """Every window of so many columns that lies wholly inside, flattened, channels as the short axis."""
     channels, length = columns.shape[0], columns.shape[1] - width + 1
     # One gather of long rows: stacked slices take twice the time, and concatenated ones XLA would turn into one small
