@@ -8,8 +8,12 @@ action=${1:?install, start or stop}
 dir=$(realpath -m "${2:-.}")
 
 install() {
-  command -v slurmctld slurmd munged sbatch >/dev/null ||
-    { apt-get update -qq && apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge >/dev/null; }
+  for tool in slurmctld slurmd munged sbatch; do
+    command -v $tool >/dev/null && continue
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge >/dev/null
+    return
+  done
 }
 
 start() {
