@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.shape_checks import check_shapes
+
 # Before any test imports JAX: tests and the commands that they start share compiled programs, apart from the user's.
 for _name, _value in {
     "JAX_COMPILATION_CACHE_DIR": str(Path(__file__).parents[1] / ".pytest_cache" / "jax"),
@@ -23,6 +25,9 @@ settings.register_profile(
     "repeatable", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("repeatable")
+
+# Before any test imports what it tests.
+check_shapes()
 
 
 @pytest.fixture(scope="session", autouse=True)
