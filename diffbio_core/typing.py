@@ -43,7 +43,7 @@ class BatchData(dict[str, Any]):
         """The arrays as a plain dict."""
         return dict(self)
 
-    def tree_flatten_with_keys(self) -> tuple[list[tuple[jax.tree_util.DictKey, Any]], tuple[str, ...]]:
+    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], tuple[str, ...]]:
         """Arrays are children, in the order of their keys, as those of a dict."""
         keys = tuple(sorted(self))
         return [(jax.tree_util.DictKey(key), self[key]) for key in keys], keys

@@ -115,7 +115,7 @@ def pair_haplotypes(planes: ShardPlanes, alleles: list[Allele], logs: np.ndarray
             if _share_a_record(alleles[one], alleles[other]):
                 held = holds[pairs[:, :, None], [one, other]].astype(bool)
                 misfits = _misfits(held, _count_combinations(planes, alleles[one], alleles[other]))
-                present = held.any(1).all(1)
+                present = np.all(np.any(held, axis=1), axis=1)
                 weights -= np.where(present, (misfits - misfits[present].min(initial=np.inf)) * _MISLEADS, 0)
     weights -= np.logaddexp.reduce(weights)
     pieces = tuple(_pieces(alleles, places) for places in carried)
@@ -183,7 +183,7 @@ def _misfits(held: Bool[np.ndarray, "genotypes 2 2"], reads: tuple[int, int, int
         reads: Those that show both, the first alone and the second alone.
     """
     first, second = held[:, :, 0], held[:, :, 1]
-    carried = np.stack([first & second, first & ~second, ~first & second]).any(2)
+    carried = np.any(np.stack([first & second, first & ~second, ~first & second]), axis=2)
     # Half a read against sharing a haplotype: most alleles of one place are of two.
     return np.array(reads) @ ~carried + 0.5 * carried[0]
 
