@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -36,6 +37,20 @@ def test_this_process_is_interrupted_once_it_goes_on():
     with pytest.raises(KeyboardInterrupt):
         interrupt_while_held(reached)
     assert reached == [True]
+
+
+def test_this_process_is_interrupted_once_it_goes_on_where_another_thread_lets_the_signal_in():
+    ended = threading.Event()
+    other = threading.Thread(target=ended.wait)
+    other.start()
+    try:
+        reached = []
+        with pytest.raises(KeyboardInterrupt):
+            interrupt_while_held(reached)
+        assert reached == [True]
+    finally:
+        ended.set()
+        other.join()
 
 
 def interrupt_while_held(reached):
