@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 from distributed import Client, get_worker
 
 from diffbio_cluster.environment import complete_environment
+from diffbio_cluster.memory import reuse_freed_memory
 from diffbio_cluster.versions import check_versions, own_versions
 
 Task = TypeVar("Task")
@@ -29,6 +30,7 @@ def prepare_worker(threads: int) -> tuple[dict[str, str], list[str]]:
     with _lock:
         if not _too_late:
             _too_late.append(complete_environment(threads))
+            reuse_freed_memory()
         return own_versions(), _too_late[0]
 
 
