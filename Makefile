@@ -1,14 +1,16 @@
-# make install | demo | test | lint | docs: each works on a fresh machine, with nothing but Python 3.11 to 3.13 and make.
+# make install | demo | prefect | test | lint | docs: each works on a fresh machine, with nothing but Python 3.11 to 3.13 and make.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --no-cache-dir --disable-pip-version-check
 
-.PHONY: install demo test lint docs clean
+.PHONY: install demo prefect test lint docs clean
 
 install: $(VENV)/.installed
 demo: install
 	$(BIN)/python -m diffbio_flows.command.demo demo
+prefect: install
+	$(BIN)/python -m diffbio_flows.prefect_flows.here prefect-here
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 lint: $(VENV)/.linted

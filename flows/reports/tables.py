@@ -91,8 +91,13 @@ def as_text(parts: Iterable[Table]) -> str:
 
 def as_markdown(summary: CallSummary) -> str:
     """A heading and a table per part."""
-    parts = [f"# Calls of {summary.sample}"]
-    for title, rows in (*tables(summary), *provenance_tables(summary)):
+    return f"# Calls of {summary.sample}\n\n" + tables_as_markdown((*tables(summary), *provenance_tables(summary)))
+
+
+def tables_as_markdown(tables: Iterable[Table]) -> str:
+    """Tables that have rows, each under its title."""
+    parts = []
+    for title, rows in tables:
         if rows:
             lines = (f"| {_cell(label)} | {_cell(value)} |" for label, value in rows)
             parts.append("\n".join([f"## {title}", "", "| | |", "|---|---|", *lines]))
