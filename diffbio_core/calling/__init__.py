@@ -7,6 +7,7 @@ from diffbio_core.lazy_names import lazy_names
 if TYPE_CHECKING:
     from diffbio_core.calling.alleles import edit, normalise
     from diffbio_core.calling.call_stage import CallStage
+    from diffbio_core.calling.copy_numbers import CopyNumbers, HumanBuild
     from diffbio_core.calling.genotyping import AlleleEvidence, genotype_sites, genotypes
     from diffbio_core.calling.haplotypes import Allele, Haplotypes, pair_haplotypes, spell
     from diffbio_core.calling.reference_confidence import ReferenceBlocks, reference_blocks, with_unseen_allele
@@ -17,7 +18,9 @@ __all__ = [
     "AlleleEvidence",
     "CallStage",
     "CalledSite",
+    "CopyNumbers",
     "Haplotypes",
+    "HumanBuild",
     "ReferenceBlocks",
     "edit",
     "genotype_sites",
@@ -34,6 +37,7 @@ __getattr__ = lazy_names(
     {
         "alleles": ("edit", "normalise"),
         "call_stage": ("CallStage",),
+        "copy_numbers": ("CopyNumbers", "HumanBuild"),
         "genotyping": ("AlleleEvidence", "genotype_sites", "genotypes"),
         "haplotypes": ("Allele", "Haplotypes", "pair_haplotypes", "spell"),
         "reference_confidence": ("ReferenceBlocks", "reference_blocks", "with_unseen_allele"),

@@ -31,6 +31,11 @@ from diffbio_flows.command.options import (
 @click.option("--gvcf", type=FILE, metavar="G.VCF.GZ", help="gVCF to write too.")
 @click.option("--model", type=FILE, metavar="DIR", help="Model directory; the shipped model if not given.")
 @click.option("--haploid-contigs", metavar="C,...", default="", help="Contigs with one copy, such as chrX,chrY.")
+@click.option(
+    "--sex",
+    type=click.Choice(["male", "female", "unknown"]),
+    help="Of a human sample, for the copies of X, Y and mitochondria; GRCh37 or GRCh38.",
+)
 @click.option("--work-dir", type=FILE, help="Folder for the run's state; OUTPUT.work if not given.")
 @click.option(
     "--keep-windows", type=bool, default=True, metavar="yes|no", help="Keep the window store; yes if not given."

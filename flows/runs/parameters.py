@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from diffbio_cluster import ClusterConfig, ClusterConfigError
+from diffbio_core.calling.copy_numbers import Sex
 from diffbio_core.windows.grid import WindowGrid
 
 SHARD_BP = 262_144
@@ -104,6 +105,11 @@ class CallParameters(RunParameters):
     gvcf: Path | None = Field(default=None, description="gVCF to write too, ending in .g.vcf.gz")
     model: Path | None = Field(default=None, description="Model directory; the shipped model if not given")
     haploid_contigs: tuple[str, ...] = Field(default=(), description="Contigs with one copy, such as a male's chrX")
+    sex: Sex | None = Field(
+        default=None,
+        description="Of a human sample: male, one X and Y outside their pseudo-autosomal regions; female, no Y; "
+        "one copy of the mitochondria. Needs GRCh37 or GRCh38. All has two copies if not given",
+    )
     work_dir: Path | None = Field(default=None, description="Folder for the run's state; OUTPUT.work if not given")
     keep_windows: bool = Field(default=True, description="Keep the decoded windows (Zarr) in the work directory")
     force: bool = Field(default=False, description="Overwrite the output")

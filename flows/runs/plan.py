@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from diffbio_core import __version__
+from diffbio_core.calling.copy_numbers import CopyNumbers, HumanBuild
 from diffbio_core.models import ModelError, default_model_path, load_card, model_identity
-from diffbio_core.problems import Problem
+from diffbio_core.problems import InputError, Problem
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_flows.runs.input_states import input_states, model_states
 from diffbio_flows.runs.parameters import CallParameters
@@ -35,6 +36,7 @@ class CallPlan:
         made_of: Identity of the reads and of the reference.
         warnings: What is odd about the input but can be worked with.
         without_reads: Contigs of which the index knows that there are no reads.
+        copies: Where there are other than two copies.
     """
 
     parameters: CallParameters
@@ -46,6 +48,7 @@ class CallPlan:
     made_of: Mapping[str, Any]
     warnings: tuple[Problem, ...] = ()
     without_reads: tuple[str, ...] = ()
+    copies: CopyNumbers = field(default_factory=lambda: CopyNumbers({}))
 
     @property
     def work(self) -> WorkDirectory:
@@ -70,16 +73,16 @@ class CallPlan:
         identity = model_identity(load_card(self.model))
         run = work.run_id
         for shard in self.shards():
-            contig_length, intervals = self.contigs[shard.contig], self.intervals[shard.contig]
+            asked = core_intervals(self.grid, shard, self.contigs[shard.contig], self.intervals[shard.contig])
             yield ShardTask(
                 shard=shard,
                 grid=self.grid,
-                intervals=core_intervals(self.grid, shard, contig_length, intervals),
+                intervals=asked,
                 reads=reads,
                 reference=reference,
                 model=str(self.model.resolve()),
                 sample=self.sample,
-                ploidy=1 if shard.contig in parameters.haploid_contigs else 2,
+                haploid=self.copies.haploid_parts(shard.contig, asked),
                 work=str(work.path.resolve()),
                 calls=str(work.calls.resolve()),
                 store=str(work.store.resolve()) if parameters.keeps_windows else None,
@@ -122,17 +125,33 @@ def plan_call(parameters: CallParameters) -> CallPlan:
     else:
         checked, grid = check_windows(parameters, more, resumes=resumes)
     made_of = source_identity(parameters)
+    copies = copies_of(parameters, checked.contigs)
     return CallPlan(
         parameters,
         checked.contigs,
-        checked.intervals,
+        {contig: spans for contig, spans in checked.intervals.items() if contig not in copies.absent},
         checked.sample,
         model,
         grid,
         made_of,
         checked.warnings,
         checked.without_reads,
+        copies,
     )
+
+
+def copies_of(parameters: CallParameters, contigs: Mapping[str, int]) -> CopyNumbers:
+    """Where there are other than two copies.
+
+    Raises:
+        InputError: A sex was given, and the reference is none of the human ones that are known.
+    """
+    build = HumanBuild.of(contigs)
+    if parameters.sex in ("male", "female") and build is None:
+        what = "X and Y are known of GRCh37 and GRCh38 alone, and the reference's X has the length of neither"
+        remedy = "Leave it out, and name contigs with one copy by --haploid-contigs."
+        raise InputError([Problem("--sex", what, remedy)])
+    return CopyNumbers.of(contigs, build, parameters.sex, parameters.haploid_contigs)
 
 
 def source_identity(parameters: CallParameters) -> dict[str, Any]:
@@ -166,6 +185,7 @@ def call_identity(parameters: CallParameters, model: Path) -> dict[str, Any]:
         "gvcf": str(parameters.gvcf.resolve()) if parameters.gvcf else None,
         "sample": parameters.sample,
         "haploid_contigs": list(parameters.haploid_contigs),
+        "sex": parameters.sex,
         "window_length": parameters.window_length,
         "keep_windows": parameters.keeps_windows,
     }

@@ -48,8 +48,9 @@ def made_of(plan: CallPlan) -> dict[str, dict[str, str | int]]:
         "versions": {"diffbio": __version__, **{name: _version(name) for name in DETERMINING}},
     }
     haploid = sorted(set(plan.parameters.haploid) & plan.intervals.keys())
-    if haploid:
-        found["options"] = {"HaploidContigs": ",".join(haploid)}
+    options = {"HaploidContigs": ",".join(haploid), "Sex": plan.parameters.sex or ""}
+    if any(options.values()):
+        found["options"] = {name: value for name, value in options.items() if value}
     return found
 
 

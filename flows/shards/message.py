@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ class ShardTask:
         reference: FASTA file.
         sample: Whose reads, and the name in the VCF.
         work: The run's work directory; may hold an index of the reference.
-        ploidy: Copies of this contig, 1 or 2.
+        haploid: What of ``intervals`` has one copy; the rest has two.
         model: Model directory; not needed to ingest.
         calls: Folder for the shard's calls and its marker; not needed to ingest.
         store: Window store to fill, a path or URL; None keeps windows in memory only.
@@ -43,7 +43,7 @@ class ShardTask:
     reference: str
     sample: str
     work: str
-    ploidy: int = 2
+    haploid: tuple[tuple[int, int], ...] = ()
     model: str = ""
     calls: str = ""
     store: str | None = None
@@ -73,6 +73,7 @@ class ShardResult:
         seconds: Time per stage.
         peak_memory_mb: Highest resident memory of the worker so far (MB).
         files: SHA-256 of each of the shard's files by its name's ending, such as ``.vcf``.
+        depths: Positions with a base of the reference that were asked for, by the number of reads that cover them.
     """
 
     name: str
@@ -81,3 +82,9 @@ class ShardResult:
     seconds: Mapping[str, float] = field(default_factory=dict)
     peak_memory_mb: float = 0.0
     files: Mapping[str, str] = field(default_factory=dict)
+    depths: Sequence[int] = field(default_factory=list)
+
+    @property
+    def contig(self) -> str:
+        """The contig that the shard is of."""
+        return self.name.rpartition(".")[0]

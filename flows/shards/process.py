@@ -7,10 +7,13 @@ from dataclasses import replace
 from functools import partial
 
 from diffbio_cluster import peak_memory_mb
-from diffbio_core.calling.genotyping import genotype_sites
+from diffbio_core.calling.copy_numbers import Spans, outside
+from diffbio_core.calling.genotyping import AlleleEvidence, genotype_sites
 from diffbio_core.calling.reference_confidence import reference_blocks
+from diffbio_core.calling.sites import CalledSite
 from diffbio_core.reads.thinning import IntervalReads
 from diffbio_core.whole_file import naming
+from diffbio_core.windows.depths import count_depths
 from diffbio_core.windows.packing import pack_shard, shard_interval
 from diffbio_core.windows.planes import ShardPlanes
 from diffbio_flows.shards.commit import check_wanted, commit_shard, load_shard
@@ -49,14 +52,14 @@ def process_shard(task: ShardTask) -> ShardResult:
         clock.lap("store")
     evidence = session().call_stage(task)(planes)
     clock.lap("call")
-    sites = genotype_sites(
-        planes, evidence, ploidy=task.ploidy, min_qual=MIN_QUAL, pass_qual=PASS_QUAL, pass_gq=PASS_GQ
+    parts = _parts(task)
+    wanted = sorted(
+        site for ploidy, spans in parts.items() for site in _sites(planes, evidence, ploidy) if _holds(spans, site)
     )
-    wanted = [site for site in sites if any(start <= site.position < stop for start, stop in task.intervals)]
     clock.lap("genotype")
     texts = {".vcf": "".join(map(vcf_line, wanted))}
     if task.gvcf:
-        blocks = reference_blocks(planes, task.intervals, wanted, task.ploidy)
+        blocks = [reference_blocks(planes, spans, wanted, ploidy) for ploidy, spans in parts.items()]
         texts[".g.vcf"] = gvcf_text(task.shard.contig, blocks, wanted)
         clock.lap("gvcf")
     counters = {f"reads_{name}": number for name, number in planes.read_counts.items()}
@@ -67,11 +70,26 @@ def process_shard(task: ShardTask) -> ShardResult:
         counters=counters,
         seconds={**task.seconds_before, **clock.seconds},
         peak_memory_mb=peak_memory_mb(),
+        depths=count_depths(planes, task.intervals).tolist(),
     )
     committed = commit_shard(task.calls, result, texts, partial(check_wanted, task))
     if task.frees_windows:
         session().windows(task).free(task.shard)
     return committed
+
+
+def _parts(task: ShardTask) -> dict[int, Spans]:
+    """What was asked for, by the copies that there are of it."""
+    parts = {2: outside(task.haploid, *task.intervals), 1: task.haploid}
+    return {ploidy: spans for ploidy, spans in parts.items() if spans}
+
+
+def _sites(planes: ShardPlanes, evidence: AlleleEvidence, ploidy: int) -> list[CalledSite]:
+    return genotype_sites(planes, evidence, ploidy=ploidy, min_qual=MIN_QUAL, pass_qual=PASS_QUAL, pass_gq=PASS_GQ)
+
+
+def _holds(spans: Spans, site: CalledSite) -> bool:
+    return any(start <= site.position < stop for start, stop in spans)
 
 
 def put_windows(task: ShardTask) -> ShardTask:

@@ -21,20 +21,21 @@ GVCF_FIELDS = (
 _FORMAT = "GT:GQ:MIN_DP:PL"
 
 
-def gvcf_text(contig: str, blocks: ReferenceBlocks, sites: Iterable[CalledSite]) -> str:
+def gvcf_text(contig: str, parts: Iterable[ReferenceBlocks], sites: Iterable[CalledSite]) -> str:
     """Sites and the blocks around them as lines, sorted by position.
 
     Args:
         contig: Name of the contig.
-        blocks: Blocks of it.
+        parts: Blocks of it, those of each number of copies together.
         sites: Records of it; each gets ``<*>`` as its last alternative allele.
     """
     lines = [(site.position, vcf_line(with_unseen_allele(site))) for site in sorted(sites)]
-    ploidy = blocks.pl.shape[1] - 1
-    columns = (blocks.start, blocks.stop, blocks.code, blocks.known, blocks.gq, blocks.min_depth, blocks.pl)
-    for start, stop, code, known, gq, depth, pl in zip(*(column.tolist() for column in columns), strict=True):
-        genotype = "/".join(("0" if known else ".") * ploidy)
-        lines.append((start, _block_line(contig, start, stop, BASES[code], genotype, gq, depth, pl) + "\n"))
+    for blocks in parts:
+        ploidy = blocks.pl.shape[1] - 1
+        columns = (blocks.start, blocks.stop, blocks.code, blocks.known, blocks.gq, blocks.min_depth, blocks.pl)
+        for start, stop, code, known, gq, depth, pl in zip(*(column.tolist() for column in columns), strict=True):
+            genotype = "/".join(("0" if known else ".") * ploidy)
+            lines.append((start, _block_line(contig, start, stop, BASES[code], genotype, gq, depth, pl) + "\n"))
     # Sites that share a position keep their order.
     return "".join(line for _, line in sorted(lines, key=lambda entry: entry[0]))
 

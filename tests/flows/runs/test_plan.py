@@ -16,6 +16,7 @@ from diffbio_flows.runs.plan import (
     CallPlan,
     bp_per_task,
     call_identity,
+    copies_of,
     core_intervals,
     plan_call,
     shard_groups,
@@ -37,9 +38,8 @@ def files(tmp_path):
 
 def plan(files, intervals, **more):
     parameters = CallParameters(**files, **more)
-    return CallPlan(
-        parameters, CONTIGS, intervals, "S", default_model_path(), parameters.grid, source_identity(parameters)
-    )
+    made_of, copies = source_identity(parameters), copies_of(parameters, CONTIGS)
+    return CallPlan(parameters, CONTIGS, intervals, "S", default_model_path(), parameters.grid, made_of, copies=copies)
 
 
 def test_there_is_a_task_for_every_shard_in_the_order_of_the_reference(files):
@@ -72,7 +72,10 @@ def test_contigs_with_one_copy_windows_that_go_and_a_gvcf_show_in_the_tasks(file
     more = {"haploid_contigs": ["chrX"], "keep_windows": False, "gvcf": tmp_path / "o.g.vcf.gz"}
     tasks = list(plan(files, intervals, **more).tasks())
 
-    assert [(task.ploidy, task.store, task.gvcf) for task in tasks] == [(1, None, True), (2, None, True)]
+    assert [(task.haploid == task.intervals, task.store, task.gvcf) for task in tasks] == [
+        (True, None, True),
+        (False, None, True),
+    ]
 
 
 @given(
@@ -123,6 +126,7 @@ def test_what_only_says_how_a_run_is_worked_off_is_none_of_its_identity(files):
         {"regions": "regions.bed"},
         {"sample": "T"},
         {"haploid_contigs": ["chrX"]},
+        {"sex": "unknown"},
         {"window_length": 512},
         {"keep_windows": False},
         {"gvcf": "o.g.vcf.gz"},
@@ -172,3 +176,9 @@ def test_a_run_that_stopped_behind_its_output_may_go_on(individual, tmp_path):
     assert planned.sample
     with pytest.raises(InputError, match="belongs to another run: sample was not given, now T"):
         plan_call(parameters.model_copy(update={"sample": "T"}))
+
+
+def test_a_sex_needs_a_human_reference(files):
+    with pytest.raises(InputError, match="--sex: X and Y are known of GRCh37 and GRCh38 alone"):
+        copies_of(CallParameters(**files, sex="male"), CONTIGS)
+    assert copies_of(CallParameters(**files, sex="unknown"), CONTIGS).haploid == {}

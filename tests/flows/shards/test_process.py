@@ -1,6 +1,7 @@
 """One shard worked off in this process."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,3 +97,28 @@ def test_a_contig_of_the_reference_alone_has_no_reads(task, tmp_path):
     assert planes.num_lanes == 0
     assert sum(planes.read_counts.values()) == 0
     assert planes.reference[0, 256:260].tolist() == [0, 1, 2, 3]
+
+
+def test_parts_with_one_copy_have_genotypes_of_one_allele(task, result):
+    haploid = ((2_000, 5_000), (20_000, 24_000))
+    mixed = replace(task, haploid=haploid, store=None, calls=f"{task.calls}-mixed")
+    Path(mixed.calls).mkdir()
+    process_shard(mixed)
+
+    def copies(record):
+        return 1 if any(start <= int(record[1]) - 1 < stop for start, stop in haploid) else 2
+
+    for ending in (".vcf", ".g.vcf"):
+        found = records(mixed, ending)
+        assert {copies(record) for record in found} == {1, 2}
+        assert all(len(record[9].split(":")[0].split("/")) == copies(record) for record in found)
+        positions = [int(record[1]) for record in found]
+        assert positions == sorted(positions)
+    # Where there are two copies, nothing has changed.
+    assert [r for r in records(mixed) if copies(r) == 2] == [r for r in records(task) if copies(r) == 2]
+
+
+def test_the_result_tells_the_depth_of_what_was_asked_for(task, result):
+    assert sum(result.depths) == 16_000
+    mean = sum(depth * number for depth, number in enumerate(result.depths)) / 16_000
+    assert 10 < mean < 20

@@ -46,7 +46,7 @@ def places(text):
 
 
 def test_blocks_and_sites_stand_in_order_with_the_unseen_allele():
-    text = gvcf_text("c", blocks_of((0, 5, 30, 10), (6, 9, None, 0)), [site(5)])
+    text = gvcf_text("c", [blocks_of((0, 5, 30, 10), (6, 9, None, 0))], [site(5)])
     assert text.splitlines() == [
         "c\t1\t.\tA\t<*>\t.\t.\tEND=5\tGT:GQ:MIN_DP:PL\t0/0:30:10:0,30,300",
         "c\t6\t.\tC\tT,<*>\t40.00\tPASS\tDP=20;AC=1,0;AN=2\tGT:GQ:DP:AD:PL\t"
@@ -56,12 +56,12 @@ def test_blocks_and_sites_stand_in_order_with_the_unseen_allele():
 
 
 def test_a_haploid_block_has_one_allele():
-    assert gvcf_text("c", blocks_of((0, 5, 30, 10), ploidy=1), []).endswith("0:30:10:0,30\n")
+    assert gvcf_text("c", [blocks_of((0, 5, 30, 10), ploidy=1)], []).endswith("0:30:10:0,30\n")
 
 
 def test_a_block_that_a_shards_end_cut_is_one_again():
-    first = gvcf_text("c", blocks_of((0, 8, 5, 9), (8, 20, 35, 12)), [])
-    second = gvcf_text("c", blocks_of((20, 30, 33, 14), (30, 31, 0, 3)), [])
+    first = gvcf_text("c", [blocks_of((0, 8, 5, 9), (8, 20, 35, 12))], [])
+    second = gvcf_text("c", [blocks_of((20, 30, 33, 14), (30, 31, 0, 3))], [])
     assert joined(first, second).splitlines()[1] == (
         "c\t9\t.\tA\t<*>\t.\t.\tEND=30\tGT:GQ:MIN_DP:PL\t0/0:33:12:0,33,330"
     )
@@ -69,7 +69,7 @@ def test_a_block_that_a_shards_end_cut_is_one_again():
 
 
 def test_a_block_may_span_several_shards_and_empty_ones():
-    texts = [gvcf_text("c", blocks_of((start, start + 10, None, 0)), []) for start in (0, 10, 20, 30)]
+    texts = [gvcf_text("c", [blocks_of((start, start + 10, None, 0))], []) for start in (0, 10, 20, 30)]
     assert places(joined(texts[0], texts[1], "", texts[2], texts[3])) == [(1, 40)]
 
 
@@ -83,18 +83,18 @@ def test_a_block_may_span_several_shards_and_empty_ones():
     ids=["of another band", "unknown", "apart"],
 )
 def test_blocks_that_differ_stay_two(first, second):
-    text = gvcf_text("c", blocks_of(first), []) + gvcf_text("c", blocks_of(second), [])
-    assert joined(gvcf_text("c", blocks_of(first), []), gvcf_text("c", blocks_of(second), [])) == text
+    text = gvcf_text("c", [blocks_of(first)], []) + gvcf_text("c", [blocks_of(second)], [])
+    assert joined(gvcf_text("c", [blocks_of(first)], []), gvcf_text("c", [blocks_of(second)], [])) == text
 
 
 def test_blocks_of_two_contigs_stay_two():
-    texts = [gvcf_text(contig, blocks_of((start, 30, 9, 9)), []) for contig, start in (("c", 0), ("d", 20))]
+    texts = [gvcf_text(contig, [blocks_of((start, 30, 9, 9))], []) for contig, start in (("c", 0), ("d", 20))]
     assert joined(*texts) == "".join(texts)
 
 
 def test_blocks_give_way_to_a_deletion_that_reaches_over_from_the_shard_before():
-    first = gvcf_text("c", blocks_of((0, 18, 35, 9)), [site(18, "GTACGTA", "G")])
-    second = gvcf_text("c", blocks_of((20, 22, 35, 9), (22, 23, 3, 9), (24, 40, 35, 9)), [site(23, "T", "A")])
+    first = gvcf_text("c", [blocks_of((0, 18, 35, 9))], [site(18, "GTACGTA", "G")])
+    second = gvcf_text("c", [blocks_of((20, 22, 35, 9), (22, 23, 3, 9), (24, 40, 35, 9))], [site(23, "T", "A")])
     text = joined(first, second)
     assert places(text) == [(1, 18), (19, "GTACGTA"), (24, "T"), (26, 40)]
     assert text.splitlines()[-1].split("\t")[3] == SEQUENCE["c"][25]
@@ -104,8 +104,8 @@ def test_blocks_give_way_to_a_deletion_that_reaches_over_from_the_shard_before()
 def gvcf(tmp_path):
     """A gVCF of the contig c, whole."""
     shards = [
-        gvcf_text("c", blocks_of((0, 21, 30, 10), (22, 60, 41, 14)), [site(21)]),
-        gvcf_text("c", blocks_of((60, 80, 40, 11), (80, 100, None, 0)), []),
+        gvcf_text("c", [blocks_of((0, 21, 30, 10), (22, 60, 41, 14))], [site(21)]),
+        gvcf_text("c", [blocks_of((60, 80, 40, 11), (80, 100, None, 0))], []),
     ]
     for number, text in enumerate(shards):
         (tmp_path / f"{number}.g.vcf").write_text(text)
