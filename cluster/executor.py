@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, Protocol, Self, TypeVar
 
 from diffbio_cluster.config import ClusterConfig
@@ -70,6 +70,31 @@ class Executor(Protocol):
             tasks: Drawn lazily.
             name: Of a task, for error messages.
             ahead: Tasks between the two at most, so that what lies there stays small.
+
+        Raises:
+            TaskFailedError: See `map_unordered`.
+            ClusterLostError: See `map_unordered`.
+        """
+        ...
+
+    def run_placed(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Sequence[Task],
+        *,
+        name: Callable[[Task], str] = str,
+        device: Device | None = None,
+    ) -> list[Result]:
+        """Results of one round of tasks, in their order.
+
+        The worker of each place of the sequence is the same from round to round for as long as it lives, so that it
+        finds there what it has made ready; one that died is replaced.
+
+        Args:
+            function: Importable by the workers.
+            tasks: One for each worker, or fewer; more take turns.
+            name: Of a task, for error messages.
+            device: See `map_unordered`.
 
         Raises:
             TaskFailedError: See `map_unordered`.
@@ -146,6 +171,17 @@ class InProcessExecutor:
     ) -> Iterator[Result]:
         """See `Executor.map_through`; each task goes through both before the next."""
         return self.map_unordered(second, self.map_unordered(first, tasks, name=name), name=name)
+
+    def run_placed(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Sequence[Task],
+        *,
+        name: Callable[[Task], str] = str,
+        device: Device | None = None,
+    ) -> list[Result]:
+        """See `Executor.run_placed`."""
+        return list(self.map_unordered(function, tasks, name=name))
 
     def __enter__(self) -> Self:
         return self

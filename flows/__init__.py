@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from diffbio_flows.runs.ingest import IngestSummary, ingest_reads
     from diffbio_flows.runs.parameters import CallParameters, IngestParameters
     from diffbio_flows.runs.perturb import PredictionScores, evaluate_predictions, set_up_perturbations
+    from diffbio_flows.runs.train import TrainingSummary, train_model
+    from diffbio_flows.training.parameters import TrainParameters
 
 __all__ = [
     "CallParameters",
@@ -19,11 +21,14 @@ __all__ = [
     "IngestParameters",
     "IngestSummary",
     "PredictionScores",
+    "TrainParameters",
+    "TrainingSummary",
     "call_variants",
     "evaluate_calls",
     "evaluate_predictions",
     "ingest_reads",
     "set_up_perturbations",
+    "train_model",
 ]
 
 __getattr__ = lazy_names(
@@ -34,6 +39,8 @@ __getattr__ = lazy_names(
         "runs.evaluate": ("EvaluationTable", "evaluate_calls"),
         "runs.ingest": ("IngestSummary", "ingest_reads"),
         "runs.parameters": ("CallParameters", "IngestParameters"),
+        "runs.train": ("TrainingSummary", "train_model"),
+        "training.parameters": ("TrainParameters",),
         "runs.perturb": ("PredictionScores", "evaluate_predictions", "set_up_perturbations"),
     },
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from typing import Any, Self, TypeVar, cast
@@ -19,6 +19,7 @@ from diffbio_cluster.executors.ahead import Ahead
 from diffbio_cluster.executors.clusters import GPU, start_cluster
 from diffbio_cluster.executors.devices import ask_devices, device_problems
 from diffbio_cluster.executors.handout import HandOut, leave_out
+from diffbio_cluster.executors.placed import Places
 from diffbio_cluster.executors.preparation import PreparedTask, ask_workers
 from diffbio_cluster.interrupts import interrupts_held
 from diffbio_cluster.versions import differing, own_versions
@@ -46,6 +47,7 @@ class DaskExecutor:
         self._warm_ups: list[Future] = []
         self._stuck: dict[str, Future] = {}
         self._has_gpu: dict[str, bool] = {}
+        self._places: dict[Device | None, Places] = {}
 
     @property
     def client(self) -> Client:
@@ -137,6 +139,27 @@ class DaskExecutor:
         made = self.map_unordered(first, tasks, name=name, device=on_cpu)
         with Ahead(made, ahead) as between:
             yield from self.map_unordered(second, between, name=name, device=GPU)
+
+    def run_placed(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Sequence[Task],
+        *,
+        name: Callable[[Task], str] = str,
+        device: Device | None = None,
+    ) -> list[Result]:
+        """See `Executor.run_placed`."""
+        if device not in self._places:
+            self._places[device] = Places(
+                self.client,
+                lambda: {address: n for address, n in self._threads(device).items() if address not in self._stuck},
+                self._lost,
+                patience=self.config.patience,
+                worker_timeout=self.config.worker_timeout,
+                allowed_failures=self.config.allowed_failures,
+            )
+        prepared = PreparedTask(function, own_versions())
+        return self._places[device].run(prepared, tasks, [name(task) for task in tasks])
 
     def _result(self, future: Future, name: str) -> Any:
         try:
@@ -288,6 +311,7 @@ class DaskExecutor:
         self._stack.close()
         self._client = None
         self._stuck.clear()
+        self._places.clear()
 
 
 def _security(config: ClusterConfig) -> Security | None:

@@ -7,7 +7,17 @@ from diffbio_core.models.model import (
     load_card,
     load_model,
     model_identity,
+    pipeline_config,
     save_model,
 )
 
-__all__ = ["FEATURES", "ModelError", "default_model_path", "load_card", "load_model", "model_identity", "save_model"]
+__all__ = [
+    "FEATURES",
+    "ModelError",
+    "default_model_path",
+    "load_card",
+    "load_model",
+    "model_identity",
+    "pipeline_config",
+    "save_model",
+]

@@ -78,7 +78,8 @@ def load_model(path: str | os.PathLike[str]) -> Any:
     from diffbio_core.pipelines.allele_calling import AlleleCallingPipeline
 
     card = load_card(path)
-    graph, state = nnx.split(nnx.eval_shape(lambda: AlleleCallingPipeline(_config(card["config"]), rngs=nnx.Rngs(0))))
+    config = pipeline_config(card["config"])
+    graph, state = nnx.split(nnx.eval_shape(lambda: AlleleCallingPipeline(config, rngs=nnx.Rngs(0))))
     arrays = load_file(Path(path) / _PARAMETERS)
     expected = {".".join(map(str, name)): variable for name, variable in nnx.to_flat_state(state)}
     for name in sorted(expected.keys() | arrays.keys()):
@@ -136,7 +137,8 @@ def save_model(path: str | os.PathLike[str], pipeline: Any, **card: Any) -> None
     write_whole(folder / _CARD, json.dumps(written, indent=2) + "\n")
 
 
-def _config(values: dict[str, Any]) -> Any:
+def pipeline_config(values: dict[str, Any]) -> Any:
+    """The ``AlleleCallingConfig`` that a card's ``config`` tells."""
     from diffbio_core.candidates.limits import ViewLimits
     from diffbio_core.operators.allele.classifier import AlleleClassifierConfig
     from diffbio_core.operators.allele.quality_filter import WindowQualityFilterConfig

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Int8
 
 from diffbio_core.calling.alleles import Bases, edit, normalise
+from diffbio_core.candidates.discovery import MAX_DELETION, MIN_READS
 from diffbio_core.candidates.view_encoding import SUPPORTS
 from diffbio_core.candidates.views import candidate_depth, cut_views
-from diffbio_core.evaluation.comparison import CLUSTER_GAP, clusters
+from diffbio_core.evaluation.comparison import CLUSTER_GAP, clusters, holds
 from diffbio_core.evaluation.records import GenotypedVariant
 from diffbio_core.training.haplotype_labels import Edit, SupportedAllele, copies_by_haplotype
-from diffbio_core.windows.encoding import BASES
+from diffbio_core.windows.encoding import BASES, CODE_MASK, NO_READ
 from diffbio_core.windows.planes import MAX_LANES, ShardPlanes
 
 _MIN_SUPPORTS = 3
 _MIN_SHARE = 0.12
 _LARGE_SHARE = 0.25
+
+LABELS_VERSION = 1
+"""Changes whenever the same candidates and truth would get other labels: kept ones are then made again."""
 
 UNKNOWN = -1
 """Label of a candidate that the truth says nothing of."""
@@ -90,7 +95,10 @@ def candidate_keys(planes: ShardPlanes) -> list[AlleleKey]:
 
 
 def label_candidates(
-    planes: ShardPlanes, truth: TruthAlleles, confident: list[tuple[int, int]]
+    planes: ShardPlanes,
+    truth: TruthAlleles,
+    confident: list[tuple[int, int]],
+    spelt: list[tuple[int, int]] | None = None,
 ) -> Int8[np.ndarray, "candidates"]:
     """Copies (0, 1, 2) of each candidate, or ``UNKNOWN`` outside the confident intervals.
 
@@ -101,6 +109,7 @@ def label_candidates(
         planes: The shard.
         truth: True alleles of its contig.
         confident: 0-based half-open intervals, sorted, where absence from the truth means absence.
+        spelt: Gets the intervals whose candidates spell the true haplotypes, though by other alleles.
     """
     keys = candidate_keys(planes)
     positions = np.array([key[0] for key in keys], np.int64)
@@ -111,16 +120,63 @@ def label_candidates(
     outside = (place < 0) | (positions >= stops[np.maximum(place, 0)] if stops.size else True)
     for start, stop in truth.complex_spans:
         labels[(positions >= start - 1) & (positions <= stop)] = UNKNOWN
-    _label_by_haplotypes(planes, keys, positions, labels, truth)
+    intervals = _label_by_haplotypes(planes, keys, positions, labels, truth)
+    if spelt is not None:
+        spelt += intervals
     labels[outside] = UNKNOWN
     return labels
 
 
+def missed_alleles(
+    planes: ShardPlanes, truth: TruthAlleles, confident: list[tuple[int, int]], spelt: list[tuple[int, int]]
+) -> tuple[int, dict[str, int]]:
+    """Alleles that the truth has in a shard's confident regions, and those that are no candidate, by cause.
+
+    Args:
+        planes: The shard.
+        truth: As for `label_candidates`.
+        confident: As for `label_candidates`.
+        spelt: Intervals that `label_candidates` gave.
+
+    Returns:
+        Number of true alleles; number without a candidate by cause: ``spelt otherwise`` (other candidates spell the
+        same haplotypes), ``complex`` (neither a changed base nor a plain indel), ``too long``, ``without reads`` (fewer
+        than a candidate needs lie over it), ``not shown`` (too few of the reads over it were aligned so that they do).
+    """
+    grid, shard = planes.grid, planes.shard
+    start, stop = grid.core(shard, planes.contig_length)
+    found = set(candidate_keys(planes))
+    inside = [key for key in truth.copies if start <= key[0] < stop and holds(confident, key[0])]
+    complexes = [span for span in truth.complex_spans if start <= span[0] < stop and holds(confident, span[0])]
+    causes: Counter[str] = Counter()
+    for place, _ in complexes:
+        causes["spelt otherwise" if _within(spelt, place) else "complex"] += 1
+    for key in inside:
+        if key in found:
+            continue
+        window, column = divmod(key[0] - start, grid.reference_length)
+        cells = planes.base[:, window, :, column + grid.halo]
+        if _within(spelt, key[0]):
+            causes["spelt otherwise"] += 1
+        elif key[1] < -MAX_DELETION:
+            causes["too long"] += 1
+        elif np.count_nonzero(cells & CODE_MASK != NO_READ) < MIN_READS:
+            causes["without reads"] += 1
+        else:
+            causes["not shown"] += 1
+    return len(inside) + len(complexes), dict(sorted(causes.items()))
+
+
+def _within(intervals: Sequence[tuple[int, int]], position: int) -> bool:
+    return any(low <= position < high for low, high in intervals)
+
+
 def _label_by_haplotypes(
     planes: ShardPlanes, keys: list[AlleleKey], positions: np.ndarray, labels: np.ndarray, truth: TruthAlleles
-) -> None:
-    """Change the labels of candidates near true alleles that reads write in another way."""
+) -> list[tuple[int, int]]:
+    """Change the labels of candidates near true alleles that reads write otherwise; intervals that they spell."""
     found = set(keys)
+    spelt: list[tuple[int, int]] = []
     width, number = planes.grid.reference_length, planes.shard.first_window
     start, stop = number * width, min((number + planes.shard.num_windows) * width, planes.contig_length)
     missing = np.array(
@@ -150,10 +206,12 @@ def _label_by_haplotypes(
         copies = copies_by_haplotype(cluster, alleles, low, high, truth.bases)
         if copies is None:
             continue
+        spelt.append((low, high))
         for place, index in enumerate(chosen[shown]):
             labels[index] = copies.get(place, UNKNOWN)
         for index in chosen[~shown & ~foreign]:
             labels[index] = UNKNOWN
+    return spelt
 
 
 def _edit(key: AlleleKey) -> Edit:

@@ -16,6 +16,7 @@ from diffbio_flows.command.ingest import ingest
 from diffbio_flows.command.model import model
 from diffbio_flows.command.perturb import perturb
 from diffbio_flows.command.simulate import simulate
+from diffbio_flows.command.train import train
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -31,5 +32,5 @@ def diffbio() -> None:
     """Germline small variants from aligned reads, by a caller whose every stage is differentiable."""
 
 
-for command in (call, ingest, evaluate, simulate, model, de, perturb, cells):
+for command in (call, ingest, train, evaluate, simulate, model, de, perturb, cells):
     diffbio.add_command(command)

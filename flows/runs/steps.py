@@ -183,11 +183,16 @@ class ShardRun(ABC, Generic[Summary]):
             TaskFailedError: A shard could not be processed.
             ClusterLostError: No worker is left.
         """
-        if self._executor is None:
-            raise RuntimeError("no workers have been started")
         bp = bp_per_task(self.waiting), bp_per_task(self.finished)
         self.progress.planned(len(self.waiting) + len(self.finished), sum(bp), len(self.finished), bp[1], self.workers)
-        self.results = self.hand_out(self._executor, self.waiting, work, self.progress)
+        self.results = self.hand_out(self.executor, self.waiting, work, self.progress)
+
+    @property
+    def executor(self) -> Executor:
+        """The workers, between the steps that start and stop them."""
+        if self._executor is None:
+            raise RuntimeError("no workers have been started")
+        return self._executor
 
     @property
     def has_gpu(self) -> bool:

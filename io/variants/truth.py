@@ -90,7 +90,9 @@ class GenotypedVcf:
             if fault in _LEFT_OUT
         )
 
-    def variants(self, contig: str, bases: Bases, length: int | None = None) -> list[GenotypedVariant]:
+    def variants(
+        self, contig: str, bases: Bases, length: int | None = None, within: tuple[int, int] | None = None
+    ) -> list[GenotypedVariant]:
         """Variants of a contig with their alleles normalised, in the file's order.
 
         Records whose genotype has no alternative allele are left out.
@@ -99,12 +101,15 @@ class GenotypedVcf:
             contig: Name of the contig.
             bases: Its reference bases.
             length: Its length (bp); None where no record can lie beyond its end.
+            within: 0-based half-open interval whose records are wanted, by their first base; None for all.
 
         Raises:
             InputError: Reference alleles differ from the reference, or lie beyond the contig's end.
         """
         variants, differences = [], []
         for record in self._by_contig.get(contig, ()):
+            if within is not None and not within[0] <= record.position < within[1]:
+                continue
             ref = record.alleles[0].upper()
             stop = record.position + len(ref)
             if length is not None and stop > length:

@@ -1,0 +1,1 @@
+"""Training of the caller from window stores: sets, labels, the order of windows, gradients, checkpoints, validation."""
