@@ -7,6 +7,7 @@ from diffbio_core.lazy_names import lazy_names
 if TYPE_CHECKING:
     from diffbio_core.simulation.coverage import Fragments, draw_fragments
     from diffbio_core.simulation.genome import DivergedCopy, diverge, random_reference
+    from diffbio_core.simulation.libraries import draw_library
     from diffbio_core.simulation.reads import ReadPairs, SequencerBias, draw_read_pairs
     from diffbio_core.simulation.sequence import decode_bases, encode_bases, reverse_complement
     from diffbio_core.simulation.sequencing import SequencingModel
@@ -24,6 +25,7 @@ __all__ = [
     "decode_bases",
     "diverge",
     "draw_fragments",
+    "draw_library",
     "draw_read_pairs",
     "draw_variants",
     "encode_bases",
@@ -37,6 +39,7 @@ __getattr__ = lazy_names(
     {
         "coverage": ("Fragments", "draw_fragments"),
         "genome": ("DivergedCopy", "diverge", "random_reference"),
+        "libraries": ("draw_library",),
         "reads": ("ReadPairs", "SequencerBias", "draw_read_pairs"),
         "sequence": ("decode_bases", "encode_bases", "reverse_complement"),
         "sequencing": ("SequencingModel",),

@@ -26,6 +26,9 @@ ADAPTERS = np.stack(
 )
 """What mate 1 and mate 2 read past the end of a fragment (Illumina TruSeq)."""
 
+MAX_SLIP = 12
+"""Units that a repeat gains or loses at most."""
+
 CONTEXT = 10
 """Bases before a base that decide whether it is misread systematically."""
 
@@ -83,6 +86,8 @@ class _Rates(NamedTuple):
     deamination: float
     pcr_errors: float
     stalls: float
+    slippage_gains: float
+    further_slippage: float
     misread: np.ndarray
     stall: np.ndarray
     oxidation_context: np.ndarray
@@ -121,6 +126,8 @@ def draw_read_pairs(
         model.deamination,
         model.pcr_errors,
         model.stalls,
+        model.slippage_gains,
+        model.further_slippage,
         bias.misread,
         bias.stall,
         bias.oxidation,
@@ -133,11 +140,17 @@ def draw_read_pairs(
     return ReadPairs(bases, _report(qualities, model.quality_bins), fragment, duplicate)
 
 
-def slippage_odds(tract_length: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """Probability that a fragment's repeat of this tract length (bp) and unit (bp) has gained or lost units."""
+def slippage_odds(tract_length: np.ndarray, unit: np.ndarray, steepness: float = 1.0) -> np.ndarray:
+    """Probability that a fragment's repeat of this tract length (bp) and unit (bp) has gained or lost units.
+
+    Args:
+        tract_length: Length of each repeat (bp).
+        unit: Length of its unit (bp).
+        steepness: Multiplies how steeply the probability grows with the length.
+    """
     base = np.select([unit == 1, unit == 2], [0.0010, 0.0020], 0.0008)
     growth = np.select([unit == 1, unit == 2, unit == 3], [0.37, 0.13, 0.10], 0.08)
-    return np.minimum(base * np.exp(growth * (tract_length - 5 * np.minimum(unit, 2))), 0.4)
+    return np.minimum(base * np.exp(steepness * growth * (tract_length - 5 * np.minimum(unit, 2))), 0.4)
 
 
 def _tracts_near(sequence: np.ndarray, fragments: Fragments, model: SequencingModel) -> tuple[np.ndarray, np.ndarray]:
@@ -146,8 +159,9 @@ def _tracts_near(sequence: np.ndarray, fragments: Fragments, model: SequencingMo
         return np.empty((0, 3), np.int64), np.empty(0)
     low, high = int(fragments.start.min()), int((fragments.start + fragments.length).max())
     tracts = find_tracts(sequence[low:high])
-    odds = slippage_odds(tracts[:, 1] - tracts[:, 0], tracts[:, 2])
-    return tracts + np.array([low, low, 0]), np.minimum(model.slippage * odds, 0.6)
+    odds = slippage_odds(tracts[:, 1] - tracts[:, 0], tracts[:, 2], model.slippage_growth)
+    odds *= model.slippage * np.where(tracts[:, 2] == 1, model.homopolymer_slippage, 1.0)
+    return tracts + np.array([low, low, 0]), np.minimum(odds, 0.6)
 
 
 def _report(qualities: np.ndarray, bins: tuple[int, ...]) -> np.ndarray:
@@ -170,11 +184,11 @@ def _sequence_fragments(sequence, places, tracts, odds, rates, adapters, rng, ba
         if times[i] == 0:
             continue
         if partners[i] < 0:
-            size = _copy_with_slippage(sequence, starts[i], lengths[i], tracts, odds, rng, template, 0)
+            size = _copy_with_slippage(sequence, starts[i], lengths[i], tracts, odds, rates, rng, template, 0)
         else:
-            size = _copy_with_slippage(sequence, starts[i], cuts[i], tracts, odds, rng, template, 0)
+            size = _copy_with_slippage(sequence, starts[i], cuts[i], tracts, odds, rates, rng, template, 0)
             rest = max(lengths[i] - cuts[i], 0)
-            joined = _copy_with_slippage(sequence, partners[i], rest, tracts, odds, rng, template, size)
+            joined = _copy_with_slippage(sequence, partners[i], rest, tracts, odds, rates, rng, template, size)
             if rng.random() < 0.5:
                 _reverse_complement(template[size : size + joined].copy(), template[size : size + joined])
             size += joined
@@ -198,7 +212,7 @@ def _reverse_complement(source, target):  # pragma: no cover
 
 
 @numba.njit(cache=True, nogil=True)
-def _copy_with_slippage(sequence, start, length, tracts, odds, rng, out, at):  # pragma: no cover
+def _copy_with_slippage(sequence, start, length, tracts, odds, rates, rng, out, at):  # pragma: no cover
     """Copy a piece into `out` from `at`, its repeats longer or shorter by chance; returns the bases written."""
     first, stop = at, start + length
     limit = at + 2 * length + 100
@@ -211,9 +225,9 @@ def _copy_with_slippage(sequence, start, length, tracts, odds, rng, out, at):  #
             at += begin - position
             position = begin
             units = 1
-            while units < 4 and rng.random() < 0.2:
+            while units < MAX_SLIP and rng.random() < rates.further_slippage:
                 units += 1
-            if rng.random() < 0.6:
+            if rng.random() >= rates.slippage_gains:
                 position += min(units, (end - begin) // unit - 1) * unit
             elif at + units * unit + stop - position < limit:
                 for k in range(units * unit):

@@ -31,6 +31,10 @@ class SequencingModel:
         deamination: Cytosines per cytosine that read as T in both mates, at good quality.
         pcr_errors: Substitutions per base that both mates share, at good quality.
         slippage: Multiplies the odds that a fragment's repeats have gained or lost units.
+        homopolymer_slippage: Multiplies those of homopolymers once more.
+        slippage_growth: Multiplies how steeply the odds grow with the repeat's length.
+        slippage_gains: Share of the slips that make a repeat longer.
+        further_slippage: Probability that a slip goes one unit further, again and again.
         systematic: Share of 10-mers after which a base is misread on that strand by part of the reads.
         stalls: Share of 10-mers after which part of the reads of that strand lose their phase; long homopolymers do
             so in proportion.
@@ -42,7 +46,8 @@ class SequencingModel:
         collapsed_copies: Per Mb, segments with such a copy that the aligner does not know.
 
     Raises:
-        ValueError: A number is negative or not finite, a length below 30 bp, or the qualities are not rising.
+        ValueError: A number is negative or not finite, a share above 1, a length below 30 bp, or the qualities are not
+            rising.
     """
 
     depth: float = 30.0
@@ -58,6 +63,10 @@ class SequencingModel:
     deamination: float = 1e-5
     pcr_errors: float = 4e-6
     slippage: float = 1.0
+    homopolymer_slippage: float = 1.0
+    slippage_growth: float = 1.0
+    slippage_gains: float = 0.4
+    further_slippage: float = 0.2
     systematic: float = 1.5e-4
     stalls: float = 3e-4
     duplicates: float = 0.06
@@ -72,6 +81,9 @@ class SequencingModel:
             value = getattr(self, field.name)
             if field.name != "quality_bins" and not 0 <= value < math.inf:
                 raise ValueError(f"{field.name} must be a number of 0 or more, got {value}")
+        for name in ("slippage_gains", "further_slippage"):
+            if getattr(self, name) > 1:
+                raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
         if self.read_length < 30 or self.fragment_mean < 30:
             raise ValueError(
                 f"read_length and fragment_mean must be at least 30 bp, got {self.read_length} and {self.fragment_mean}"

@@ -1,8 +1,8 @@
 """Training sets from the project's own simulator: sequencers, depths and read lengths that differ from set to set.
 
-    python -m diffbio_flows.datasets.simulated --output DIR [--reference FASTA] [--profile NAME]...
+    python -m diffbio_flows.datasets.simulated --output DIR [--reference FASTA] [--profile NAME]... [--libraries N]
 
-Each profile gets fresh variants on its own slices of the reference; without one, on a random genome of its own. Another
+With ``--libraries``, N libraries are drawn from the range of ``draw_library`` instead of the named profiles. Each profile gets fresh variants on its own slices of the reference; without one, on a random genome of its own. Another
 ``--seed`` draws other slices and variants, into folders of their own.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from diffbio_core.simulation.genome import draw_slices
+from diffbio_core.simulation.libraries import draw_library
 from diffbio_core.simulation.sequencing import BINNED_QUALITIES, SequencingModel
 from diffbio_core.simulation.variants import VariantModel
 from diffbio_io.reference import Reference
@@ -30,6 +31,12 @@ class Profile:
     megabases: float
     model: SequencingModel = field(default_factory=SequencingModel)
 
+
+READ_MEGABASES = 75.0
+"""Bases of reads (Mb) of a library that is drawn."""
+
+MOST_MEGABASES = 3.0
+"""Bases of reference (Mb) of such a library at most."""
 
 PROFILES = {
     "hiseq_100_45x": Profile(
@@ -72,12 +79,15 @@ def main() -> None:
     parser.add_argument("--reference", type=Path, help="FASTA to draw variants on; random genomes without it")
     parser.add_argument("--output", type=Path, required=True, help="folder; a folder per profile is made in it")
     parser.add_argument("--profile", choices=PROFILES, action="append", help="only these; all by default")
+    parser.add_argument("--libraries", type=int, default=0, help="draw so many libraries instead of the profiles")
     parser.add_argument("--rate", type=float, default=1.5, help="variants, as multiple of a human's")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
-    for name in options.profile or PROFILES:
-        profile, seed = PROFILES[name], options.seed + 1000 * (1 + list(PROFILES).index(name))
+    drawn = drawn_profiles(options.libraries, options.seed)
+    chosen = drawn or {name: PROFILES[name] for name in options.profile or PROFILES}
+    for name, profile in chosen.items():
+        seed = options.seed + 1000 * (1 + list(drawn or PROFILES).index(name))
         simulate_dataset(
             options.output / f"own_{name}_seed{options.seed}",
             reference=options.reference,
@@ -92,6 +102,17 @@ def main() -> None:
             threads=options.threads,
         )
         print(f"{name}: done", flush=True)
+
+
+def drawn_profiles(number: int, seed: int) -> dict[str, Profile]:
+    """Profiles of libraries drawn at random, by name; deep ones get fewer bases of reference."""
+    models = [draw_library(np.random.default_rng([seed, index])) for index in range(number)]
+    return {
+        f"library{index}_{model.read_length}_{model.depth:.0f}x": Profile(
+            model.depth, model.read_length, min(MOST_MEGABASES, READ_MEGABASES / model.depth), model
+        )
+        for index, model in enumerate(models)
+    }
 
 
 def slices_of(reference: Path, profile: Profile, seed: int) -> list[str]:

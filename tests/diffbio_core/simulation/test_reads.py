@@ -110,6 +110,35 @@ def test_slipped_repeat_shifts_both_mates_alike():
     assert {19, 20, 21} <= set(first.tolist())
 
 
+@pytest.mark.parametrize(("gains", "sign"), [(0.0, -1), (1.0, 1)])
+def test_slips_go_the_way_that_the_library_says(gains, sign):
+    sequence = random_sequence()
+    sequence[1_040:1_060] = 0
+    sequence[[1_039, 1_060]] = 1
+    model = dataclasses.replace(CLEAN, slippage=1.0, slippage_gains=gains, further_slippage=0.5)
+    pairs = draw(sequence, fragments(3_000, length=140), model)
+    change = np.argmax(pairs.bases[:, 0, 40:] != 0, axis=1) - 20
+    slipped = change[change != 0]
+    assert set(np.sign(slipped)) == {sign}
+    assert np.mean(np.abs(slipped) > 1) == pytest.approx(0.5, abs=0.05)
+    assert np.abs(slipped).max() <= 12
+
+
+def test_homopolymers_slip_as_often_as_they_are_told_to():
+    sequence = random_sequence()
+    sequence[1_040:1_052] = 0
+    sequence[[1_039, 1_052]] = 1
+    model = dataclasses.replace(CLEAN, slippage=2.0, homopolymer_slippage=4.0, slippage_growth=0.7)
+    pairs = draw(sequence, fragments(2_000, length=140), model)
+    wrong = np.mean(np.argmax(pairs.bases[:, 0, 40:] != 0, axis=1) != 12)
+    assert wrong == pytest.approx(8 * slippage_odds(np.array([12]), np.array([1]), 0.7)[0], abs=0.02)
+
+
+def test_a_share_above_one_is_refused():
+    with pytest.raises(ValueError, match="slippage_gains must lie between 0 and 1, got 1.5"):
+        SequencingModel(slippage_gains=1.5)
+
+
 def test_odds_of_slippage_grow_with_the_repeat():
     odds = slippage_odds(np.array([6, 10, 14, 18]), np.ones(4, int))
     assert np.all(np.diff(odds) > 0)
