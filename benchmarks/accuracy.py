@@ -2,10 +2,10 @@
 
     python benchmarks/accuracy.py FOLDER... [--regions BED] [--reads NAME] [--others] [--model DIR] [--keep DIR]
 
-A folder holds ``reads.bam``, ``reference.fa.gz``, ``truth.vcf.gz`` and ``confident.bed``, as ``diffbio simulate`` writes
-them. What passes is judged by haplotypes, as ``diffbio evaluate`` does. Prints Markdown: F1, missed and false of SNVs and
-indels, and of records in and out of repeats; and of the records whose QUAL or GQ is 20 or more, how many are wrong.
-With ``--verbose``, every missed or false record follows.
+A folder holds ``reads.bam``, ``reference.fa.gz``, ``truth.vcf.gz`` and ``confident.bed``, as ``diffbio simulate``
+writes them. What passes is judged by haplotypes, as ``diffbio evaluate`` does; of the other callers what has a QUAL of
+20. Prints Markdown: F1, missed and false of SNVs and indels, and of records in and out of repeats; and of the records
+whose QUAL or GQ is 20 or more, how many are wrong. With ``--verbose``, every missed or false record follows.
 """
 
 from __future__ import annotations
@@ -80,9 +80,8 @@ def main() -> None:
         place.mkdir(parents=True, exist_ok=True)
         for folder in arguments.folders:
             for name, calls in _called(folder, arguments, place):
-                outcome = judge(
-                    folder, calls, arguments.regions or folder / "confident.bed", filtered=name == "diffbio"
-                )
+                confident = arguments.regions or folder / "confident.bed"
+                outcome = judge(folder, calls, confident, calibrated=name == "diffbio")
                 cells = [*map(outcome.f1, CLASSES), outcome.wrong("QUAL"), outcome.wrong("GQ")]
                 print(f"| {folder.name} | {name} | {' | '.join(cells)} |", flush=True)
                 if arguments.verbose:
@@ -109,9 +108,8 @@ def _called(folder: Path, arguments: argparse.Namespace, place: Path) -> Iterato
         if all(shutil.which(tool) for tool in (name, "bcftools")):
             output = Path(f"{stem}.{name}.vcf.gz")
             filtered = "bcftools view -i 'QUAL>=20' | bcftools sort -Oz -o"
-            _run(
-                ["bash", "-o", "pipefail", "-c", f"{pipe} | {filtered} {output} && bcftools index -ft {output}"], output
-            )
+            piped = f"{pipe} | {filtered} {output} && bcftools index -ft {output}"
+            _run(["bash", "-o", "pipefail", "-c", piped], output)
             yield name, output
 
 
@@ -131,14 +129,14 @@ def _run(command: list[str], output: Path) -> None:
         sys.exit(f"{' '.join(command)} failed ({output} was not written):\n{done.stderr[-2000:]}")
 
 
-def judge(folder: Path, calls: Path, confident: Path, *, filtered: bool) -> Outcome:
+def judge(folder: Path, calls: Path, confident: Path, *, calibrated: bool) -> Outcome:
     """Compare the calls of a set with its truth.
 
     Args:
         folder: The set.
         calls: VCF.
         confident: BED of where the truth is complete.
-        filtered: Whether the calls' QUAL and GQ say how likely a record is wrong.
+        calibrated: Whether the calls' QUAL and GQ say how likely a record is wrong.
     """
     outcome = Outcome()
     with Reference(folder / "reference.fa.gz") as fasta:
@@ -154,7 +152,7 @@ def judge(folder: Path, calls: Path, confident: Path, *, filtered: bool) -> Outc
             verdicts = compare(expected, passed, bases, intervals)
             _count(outcome, contig, expected, verdicts.truth, "FN", tracts, qualities)
             _count(outcome, contig, passed, verdicts.calls, "FP", tracts, qualities)
-            if filtered:
+            if calibrated:
                 _count_sure(outcome, contig, passed, verdicts.calls, qualities)
     return outcome
 

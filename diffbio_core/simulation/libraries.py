@@ -1,4 +1,4 @@
-"""Libraries of a range: sequencing models drawn at random, so that a network trained on many meets none as a stranger."""
+"""Libraries of a range: sequencing models drawn at random, to train on more than a few known ones."""
 
 from __future__ import annotations
 

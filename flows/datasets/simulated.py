@@ -2,7 +2,8 @@
 
     python -m diffbio_flows.datasets.simulated --output DIR [--reference FASTA] [--profile NAME]... [--libraries N]
 
-With ``--libraries``, N libraries are drawn from the range of ``draw_library`` instead of the named profiles. Each profile gets fresh variants on its own slices of the reference; without one, on a random genome of its own. Another
+Each profile gets fresh variants on its own slices of the reference; without one, on a random genome of its own. With
+``--libraries``, N libraries drawn from the range of ``draw_library`` stand in for the named profiles. Another
 ``--seed`` draws other slices and variants, into folders of their own.
 """
 

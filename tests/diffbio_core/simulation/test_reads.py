@@ -135,7 +135,7 @@ def test_homopolymers_slip_as_often_as_they_are_told_to():
 
 
 def test_a_share_above_one_is_refused():
-    with pytest.raises(ValueError, match="slippage_gains must lie between 0 and 1, got 1.5"):
+    with pytest.raises(ValueError, match=r"slippage_gains must lie between 0 and 1, got 1\.5"):
         SequencingModel(slippage_gains=1.5)
 
 
