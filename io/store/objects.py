@@ -11,7 +11,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from diffbio_core.whole_file import naming, write_whole
+from diffbio_core.whole_file import write_whole
 
 Content = bytes | OSError
 
@@ -52,15 +52,14 @@ class Objects:
         return {name: _content(path, content) for name, path, content in zip(names, paths, found, strict=True)}
 
     def put_all(self, objects: Mapping[str, bytes]) -> None:
-        """Write some objects, at once; others must not rely on them before they are told so by one of `put`."""
+        """Write some objects, each as `put` does; others must not rely on all being there before one of `put` says so."""
         if self.folder is None:
             self._files.pipe({f"{self._root}/{name}": content for name, content in objects.items()})
             return
         for folder in {os.path.dirname(name) for name in objects}:
             (self.folder / folder).mkdir(parents=True, exist_ok=True)
         for name, content in objects.items():
-            with naming(self.folder / name):
-                (self.folder / name).write_bytes(content)
+            write_whole(self.folder / name, content, durable=False)
 
     def put(self, name: str, content: bytes) -> None:
         """Write an object that appears whole or not at all."""

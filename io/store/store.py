@@ -206,7 +206,10 @@ class WindowStore:
         self._known = None
 
     def write(self, planes: ShardPlanes, **made_of: Any) -> None:
-        """Write a shard, its marker last; what the store held of it goes first.
+        """Write a shard, its marker last; what else the store held of it goes first.
+
+        Where the store holds this very content, every byte of it stays readable: a worker that comes late, since it was
+        given up and its shard given to another one, does no harm.
 
         Args:
             planes: The shard.
@@ -217,8 +220,6 @@ class WindowStore:
         """
         shard, grid = planes.shard, planes.grid
         self._check_contig(shard.contig, planes.contig_length)
-        if self.grid_marker(shard) is not None:
-            self.free(shard)
         offset = shard.first_window - shard.index * grid.windows_per_shard
         rows = np.diff(planes.reads.first).reshape(shard.num_windows, -1, LANES_PER_BLOCK).sum(-1)
         layout, chunks = PlaneLayout.of(grid), plane_chunks(shard) if planes.num_lanes else {}
@@ -239,6 +240,9 @@ class WindowStore:
         }
         documents = shard_documents(marker, arrays)
         group = shard_group(shard)
+        held = self.grid_marker(shard)
+        if held is not None and held != json.loads(json.dumps(documents[""]["attributes"])):
+            self.free(shard)
         objects |= {f"{group}/{name}/zarr.json": json.dumps(documents[name]).encode() for name in arrays}
         self._objects.put_all(objects)
         self._objects.put(f"{group}/zarr.json", json.dumps(documents[""]).encode())

@@ -1,6 +1,7 @@
 """The window store."""
 
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -199,6 +200,31 @@ def test_a_shard_that_is_written_anew_leaves_nothing_of_the_old(filled, shards):
     assert_same(filled.read(moved.shard), moved)
     assert not list(Path(filled.url).glob("c1/*/c/0/0/0"))
     assert filled.marker(old.shard) is None
+
+
+def test_a_late_writer_of_the_same_shard_never_leaves_it_damaged(filled, shards, monkeypatch):
+    wanted = filled.read(shards[0].shard)
+    late = WindowStore(filled.url, GRID)
+    whole_after: list[bool] = []
+    replace_file = os.replace
+
+    def watched(aside, path):
+        whole_after.append(not filled.faults([shards[0].shard]))
+        replace_file(aside, path)
+
+    monkeypatch.setattr(os, "replace", watched)
+    late.write(shards[0], reads="reads.bam")
+    assert len(whole_after) > 3
+    assert all(whole_after)
+    assert_same(filled.read(shards[0].shard), wanted)
+
+
+def test_other_content_of_a_shard_takes_the_place_of_what_was_there(filled, shards):
+    filled.write(shards[0], reads="other.bam")
+    marker = filled.marker(shards[0].shard)
+    assert marker is not None
+    assert marker["made_of"] == {"reads": "other.bam"}
+    assert not filled.faults([shards[0].shard])
 
 
 def test_a_freed_shard_leaves_no_file_and_its_neighbours_whole(filled, shards):
