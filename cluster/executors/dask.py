@@ -36,6 +36,9 @@ GPU_SHARE = 1 / 1024
 # How often a wait for results looks whether any worker is left (s).
 POLL_SECONDS = 5.0
 
+# How long what the scheduler says of its workers is taken for true (s): asked for each result, it would be all it does.
+WORKERS_SECONDS = 1.0
+
 
 class DaskExecutor:
     """An `Executor` whose tasks run on the threads of worker processes."""
@@ -103,24 +106,22 @@ class DaskExecutor:
             idle_since: float | None = None
             while len(handout):
                 ended = handout.next(POLL_SECONDS)
+                results = self._results(ended)
+                for future in ended:
+                    if future in results:
+                        handout.close(future)
+                    else:
+                        handout.put_back(future, self._threads(device))
                 now = time.monotonic()
-                if ended is None or now - looked > POLL_SECONDS:
+                if not ended or now - looked > WORKERS_SECONDS:
                     looked, threads = now, self._threads(device)
                     handout.look_after(threads)
                     idle_since = None if threads else idle_since or now
                     if idle_since is not None and now - idle_since >= self.config.worker_timeout:
                         raise self._lost(f"no worker was alive for {now - idle_since:.0f} s")
-                if ended is not None:
-                    future, task_name = ended
-                    try:
-                        result = self._result(future, task_name)
-                    except _Unreachable:
-                        handout.put_back(future, self._threads(device))
-                        continue
-                    handout.close(future)
-                    threads = self._threads(device)
+                if results:
                     handout.give(pending, in_flight_per_worker * self._slots(threads) - len(handout), threads)
-                    yield result
+                yield from results.values()
         finally:
             if self._client is not None:
                 handout.stop()
@@ -160,6 +161,20 @@ class DaskExecutor:
             )
         prepared = PreparedTask(function, own_versions())
         return self._places[device].run(prepared, tasks, [name(task) for task in tasks])
+
+    def _results(self, ended: Mapping[Future, str]) -> dict[Future, Any]:
+        """Results of tasks that have ended, without those that no worker hands out."""
+        seconds = min(self.config.worker_timeout, self.config.patience)
+        if len(ended) > 1 and all(future.status == "finished" for future in ended):
+            # What stops this is told for each task apart.
+            with suppress(Exception):
+                found: Any = self.client.sync(self.client._gather, list(ended), callback_timeout=seconds)
+                return dict(zip(ended, found, strict=True))
+        results: dict[Future, Any] = {}
+        for future, name in ended.items():
+            with suppress(_Unreachable):
+                results[future] = self._result(future, name)
+        return results
 
     def _result(self, future: Future, name: str) -> Any:
         try:

@@ -6,7 +6,7 @@ import itertools
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
@@ -87,22 +87,34 @@ class HandOut(Generic[Task]):
             count: How many.
             threads: Of each live worker, by its address.
         """
-        for task in itertools.islice(tasks, max(0, count)):
-            handed = _Handed(task, self._name(task), self._clock())
+        now = self._clock()
+        handed = [_Handed(task, self._name(task), now) for task in itertools.islice(tasks, max(0, count))]
+        if handed:
             self._submit(handed, self._free(threads))
-            self._open += 1
+            self._open += len(handed)
 
-    def next(self, seconds: float) -> tuple[Future, str] | None:
-        """The next task that has ended, by its future and name; None where none does within some seconds."""
+    def next(self, seconds: float) -> dict[Future, str]:
+        """Names of the tasks that have ended, by their future: all as soon as one has, none if none has in time.
+
+        Args:
+            seconds: How long to wait for one.
+        """
         until = self._clock() + seconds
-        while (left := until - self._clock()) > 0:
+        ended: dict[Future, str] = {}
+        while not ended and (left := until - self._clock()) > 0:
             try:
-                future = self._ended.get(timeout=left)
+                futures = [self._ended.get(timeout=left)]
+                while not self._ended.empty():
+                    futures.append(self._ended.get())
             except queue.Empty:
-                return None
-            if future in self._handed:  # else its task's result came from another worker
-                return future, self._handed[future].name
-        return None
+                break
+            tasks: set[_Handed[Task]] = set()
+            for future in futures:
+                handed = self._handed.get(future)  # None where its task's result came from another worker
+                if handed is not None and handed not in tasks:
+                    tasks.add(handed)
+                    ended[future] = handed.name
+        return ended
 
     def close(self, future: Future) -> None:
         """Takes a task for done, whose result has been fetched."""
@@ -123,7 +135,7 @@ class HandOut(Generic[Task]):
         if free and not any(other.status == "pending" for other in handed.futures):
             where = " and ".join(holders) or "its worker"
             logger.warning("the result of %s cannot be fetched from %s: another worker does it", handed.name, where)
-            self._submit(handed, free)
+            self._submit([handed], free)
         self._ended.put(future)
 
     def look_after(self, threads: Mapping[str, int]) -> None:
@@ -154,7 +166,7 @@ class HandOut(Generic[Task]):
             if free:
                 logger.warning("%s: it is given to another worker as well", took)
                 handed.copies += 1
-                self._submit(handed, free)
+                self._submit([handed], free)
                 continue
             handed.told += 1
             if number == 0:
@@ -165,19 +177,21 @@ class HandOut(Generic[Task]):
         """Lets go of all that is still with workers."""
         self._drop(list(self._handed))
 
-    def _submit(self, handed: _Handed[Task], workers: list[str]) -> None:
+    def _submit(self, handed: Sequence[_Handed[Task]], workers: list[str]) -> None:
         # Where no worker is stuck, any may take it, those that join later too.
         restricted = (self._stuck or self._pinned) and workers
-        future = self._client.submit(
+        # All at once: what the scheduler does with a graph takes as long for one task as for many.
+        futures = self._client.map(
             self._function,
-            handed.task,
+            [one.task for one in handed],
             pure=False,
             workers=workers if restricted else None,
             resources=self._resources,
         )
-        self._handed[future] = handed
-        handed.futures.append(future)
-        future.add_done_callback(self._ended.put)
+        for one, future in zip(handed, futures, strict=True):
+            self._handed[future] = one
+            one.futures.append(future)
+            future.add_done_callback(self._ended.put)
 
     def _free(self, threads: Mapping[str, int]) -> list[str]:
         """Workers that do not seem to be stuck."""

@@ -52,7 +52,7 @@ class Objects:
         return {name: _content(path, content) for name, path, content in zip(names, paths, found, strict=True)}
 
     def put_all(self, objects: Mapping[str, bytes]) -> None:
-        """Write some objects, each as `put` does; others must not rely on all being there before one of `put` says so."""
+        """Write some objects, each as `put` does; none must be relied on before one of `put` says so."""
         if self.folder is None:
             self._files.pipe({f"{self._root}/{name}": content for name, content in objects.items()})
             return
