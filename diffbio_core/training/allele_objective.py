@@ -1,4 +1,4 @@
-"""What the caller's training minimises: cross-entropy of candidates' copies, over views that are changed by key."""
+"""What the caller's training minimises: cross-entropy of candidates' copies."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Int, UInt32
+from jaxtyping import Array, Float, Int
 
 from diffbio_core.pipelines.allele_calling import AlleleCallingPipeline
-from diffbio_core.training.augmentation import AugmentationConfig, augment_view
 from diffbio_core.training.labels import UNKNOWN
 
 Views = dict[str, Array]
@@ -22,22 +21,19 @@ class AlleleObjective:
 
     Args:
         pipeline: What is trained.
-        augmentation: How views are changed; not at all if None.
 
     Attributes:
         parameters: The pipeline's, to start from.
     """
 
-    def __init__(self, pipeline: AlleleCallingPipeline, augmentation: AugmentationConfig | None) -> None:
+    def __init__(self, pipeline: AlleleCallingPipeline) -> None:
         self._graph, self.parameters = nnx.split(pipeline)
-        self._augmentation = augmentation
 
     def __call__(
         self,
         parameters: nnx.State,
         views: Views,
         labels: Int[Array, "candidates"],
-        seeds: UInt32[Array, "candidates 2"],
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """See ``Objective``.
 
@@ -45,12 +41,7 @@ class AlleleObjective:
             parameters: Of the pipeline.
             views: Stacked views.
             labels: Copies of each; one of ``UNKNOWN`` counts nothing.
-            seeds: Of each candidate's changes.
         """
-        if self._augmentation is not None:
-            keys = jax.vmap(jax.random.wrap_key_data)(seeds)
-            config = self._augmentation
-            views = jax.vmap(lambda view, key: augment_view(view, config, key))(views, keys)
         known = labels != UNKNOWN
         # Each member learns for itself: trained for their mean, they would be one larger network.
         logits = self._called(parameters, views)["member_logits"]

@@ -27,6 +27,9 @@ class AugmentationConfig:
         bins: Sets of bins (Phred), as newer sequencers report them.
         second_allele: Share of views whose other reads are made to show a second alternative allele: such sites are
             few, and without them the classifier takes the absence of the reference for a homozygous call.
+        one_sided: Share of views from one of whose strands reads are taken, as in captured and amplified libraries;
+            `change_views` alone knows it.
+        least_of_strand: Smallest share of that strand's reads that such a view keeps.
     """
 
     thinned: float = 0.5
@@ -36,6 +39,8 @@ class AugmentationConfig:
     binned: float = 0.3
     bins: tuple[tuple[int, ...], ...] = ((2, 12, 23, 37), (2, 15, 25, 37), (2, 11, 25, 40))
     second_allele: float = 0.03
+    one_sided: float = 0.1
+    least_of_strand: float = 0.0
 
 
 def augment_view(view: dict[str, Array], config: AugmentationConfig, key: PRNGKeyArray) -> dict[str, Array]:

@@ -20,6 +20,9 @@ from diffbio_flows.command.options import FILE, cluster_options, json_option, sh
 @click.option("--epochs", type=int, default=8, show_default=True, help="Times that every set is shown.")
 @click.option("--max-steps", type=int, metavar="N", help="Steps after which to end, whatever the epochs.")
 @click.option("--batch", type=int, default=32, show_default=True, help="Windows of one step, a multiple of 8.")
+@click.option(
+    "--patience", type=int, default=8, show_default=True, help="Epochs without a better validation F1 until it stops."
+)
 @click.option("--checkpoint-every", type=int, default=200, show_default=True, help="Steps between two checkpoints.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of initialisation, order and augmentation.")
 @click.option("--learning-rate", type=float, default=2e-3, show_default=True, help="Peak of the cosine schedule.")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ import numpy as np
 
 from diffbio_cluster.gradients import Reduced, reduce_gradients
 from diffbio_core.problems import InputError, Problem
+from diffbio_core.whole_file import whole_file, write_whole
 from diffbio_flows.reports.progress import Progress
 from diffbio_flows.runs.places import check_folder
+from diffbio_flows.runs.run_log import LOGGER
 from diffbio_flows.runs.steps import ShardRun, Step, drive
 from diffbio_flows.runs.work_directory import WorkDirectory, file_identity
 from diffbio_flows.training.labelling import LabelSummary, LabelTask, label_shard, made_of
@@ -29,6 +32,12 @@ from diffbio_flows.training.schedule import BatchShape
 
 Told = Callable[[str, int, int, float | None], None]
 """Takes a stage, steps done, steps in all, and the loss where there is one."""
+
+CHECKPOINTS = "checkpoints"
+"""Folder of the work directory."""
+
+VALIDATION = "validation.jsonl"
+"""File of the work directory with a line per validation."""
 
 STEPS = "steps.jsonl"
 """File of the work directory with a line per step."""
@@ -46,6 +55,10 @@ class TrainingSummary:
         parameters_sha256: Of the model.
         sets: Of each set: candidates by role and copies, alleles of the truth, and those without a candidate by cause.
         thresholds: Learned soft thresholds (Phred) and their widths.
+        best_step: Step whose validation F1 was the highest, which the model is of; None without validation regions.
+        validation: Scores of the candidates kept apart, by class.
+        calls: hap.py's columns of a real call of the validation regions.
+        calibration: By band of QUAL and GQ: records, errors, and the errors expected.
         warnings: What is odd but did not stop the run.
         wall_seconds: Time by step of the run.
     """
@@ -57,6 +70,10 @@ class TrainingSummary:
     parameters_sha256: str
     sets: Mapping[str, Any]
     thresholds: Mapping[str, float]
+    best_step: int | None = None
+    validation: Mapping[str, Any] | None = None
+    calls: Sequence[Mapping[str, Any]] = ()
+    calibration: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
     wall_seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -114,6 +131,7 @@ class TrainingRun(ShardRun[TrainingSummary]):
         self._summary: TrainingSummary | None = None
         self._state: Any = None
         self._losses: list[float] = []
+        self._course = Course()
         self._resumed_from = 0
 
     @property
@@ -126,6 +144,7 @@ class TrainingRun(ShardRun[TrainingSummary]):
             Step("train", self._train),
             Step("stop workers", self.close_workers),
             Step("write model", self._write),
+            Step("call what was kept apart", self._call_held_out),
         )
 
     def summary(self) -> TrainingSummary:
@@ -146,7 +165,10 @@ class TrainingRun(ShardRun[TrainingSummary]):
         except InputError as error:
             problems += error.problems
         parameters.cluster_config()
-        problems += _check_places(parameters)
+        problems += _check_places(parameters, resumes=self._work.is_unfinished)
+        if parameters.resume and not any((parameters.work_path / CHECKPOINTS).glob("[0-9]*")):
+            what, remedy = f"{parameters.work_path} holds no checkpoint", "Leave --resume out to begin anew."
+            problems.append(Problem("--resume", what, remedy))
         if not problems:
             problems += self._work.problems(self._identity())
         if problems:
@@ -155,7 +177,17 @@ class TrainingRun(ShardRun[TrainingSummary]):
     def _identity(self) -> dict[str, Any]:
         """What makes another training of it."""
         parameters = self.parameters
-        names = ("epochs", "max_steps", "batch", "seed", "learning_rate", "members", "channels", "checkpoint_every")
+        names = (
+            "epochs",
+            "max_steps",
+            "batch",
+            "patience",
+            "seed",
+            "learning_rate",
+            "members",
+            "channels",
+            "checkpoint_every",
+        )
         sets = {
             checked.planned.source.title: {**checked.planned.source.model_dump(mode="json"), **checked.identity}
             for checked in self._sets
@@ -213,19 +245,18 @@ class TrainingRun(ShardRun[TrainingSummary]):
         steps = min(steps, parameters.max_steps or steps)
         optimisation = Optimisation(OptimisationConfig(learning_rate=parameters.learning_rate), steps)
         state = optimisation.start(_start(plan, parameters))
-        checkpoints = self.held.enter_context(Checkpoints(work.path / "checkpoints"))
+        checkpoints = self.held.enter_context(Checkpoints(work.path / CHECKPOINTS))
+        course = Course()
         found = checkpoints.restore(state)
         if found is not None:
-            state = found.state
+            state, course = found.state, Course(**found.told["course"])
             checkpoints.forget_after(state.step)
             self.warn(Problem("checkpoints", what, "Training goes on from there.") for what in found.broken)
-        elif parameters.resume:
-            remedy = "Leave --resume out to begin anew."
-            raise InputError([Problem("--resume", f"{work.path} holds no checkpoint", remedy)])
         self._resumed_from = state.step
         log = _StepLog(work.path / STEPS, state.step)
         device = "GPU" if self.has_gpu else None
-        while state.step < steps:
+        # An epoch's end is a checkpoint, so a run that has gone on is never one epoch's measure short.
+        while state.step < steps and not course.is_over(parameters.patience):
             begun = time.perf_counter()
             vector, step = np.asarray(state.parameters), state.step
 
@@ -238,9 +269,79 @@ class TrainingRun(ShardRun[TrainingSummary]):
             self._losses = [*self._losses[-99:], loss]
             log.add(_entry(state.step, loss, norm, reduced, begun, arrived))
             self.told("training", state.step, steps, loss)
-            if state.step % parameters.checkpoint_every == 0 or state.step == steps:
-                checkpoints.save(state, {"seed": plan.seed, "plan": identity})
-        self._state = state
+            f1 = None
+            if state.step % plan.schedule.steps_per_epoch == 0 or state.step == steps:
+                f1 = self._measure(state, identity)
+                course = course.after(state.step, f1)
+                if course.best_step == state.step:
+                    _save_parameters(work.path / "best.npy", state.average)
+            if f1 is not None or state.step % parameters.checkpoint_every == 0 or state.step == steps:
+                checkpoints.save(state, {"seed": plan.seed, "plan": identity, "course": asdict(course)}, f1)
+        self._state, self._course = state, course
+
+    def _measure(self, state: Any, identity: str) -> float | None:
+        """F1 of the candidates kept apart; None where there are none. Its table is told and kept."""
+        from diffbio_core.models import load_card, save_model
+        from diffbio_flows.training.validation import (
+            Measured,
+            ValidationTask,
+            measure_shard,
+            table_text,
+            validation_table,
+        )
+
+        plan, work = self.plan, self._work.path.resolve()
+        chosen = [number for number, shard in enumerate(plan.shards) if shard.validation]
+        if not chosen:
+            return None
+        model = work / "measured"
+        save_model(model, _merged(plan, np.asarray(state.average)))
+        sha = load_card(model)["parameters_sha256"]
+        tasks = [ValidationTask(str(work), identity, number, str(model), sha) for number in chosen]
+        device = "GPU" if self.has_gpu else None
+        measured = Measured.joined(self.executor.map_unordered(measure_shard, tasks, device=device))
+        table = validation_table(measured)
+        _replace_line(work / VALIDATION, {"step": state.step, "table": table})
+        LOGGER.info("validation after step %d\n%s", state.step, table_text(table))
+        scores = table["all"]
+        self.told("validation", state.step, state.step, scores["loss"])
+        return float(scores["f1"] or 0.0)
+
+    def _call_held_out(self) -> None:
+        """Calls the regions kept apart with the model, as a user would, and judges the calls."""
+        from diffbio_core.models import load_card
+        from diffbio_flows.runs.call import call_variants
+        from diffbio_flows.training.held_out_calls import calibration, judge_sets, rows_as_dicts, write_calibration
+
+        parameters, summary = self.parameters, self.summary()
+        called = []
+        folder = self._work.path / "validation"
+        for planned in self.plan.sets:
+            if not planned.validation:
+                continue
+            output = folder / f"{planned.source.title}.vcf.gz"
+            folder.mkdir(exist_ok=True)
+            shutil.rmtree(folder / f"{output.name}.work", ignore_errors=True)
+            call_variants(
+                windows=planned.source.store,
+                region=planned.source.validation,
+                output=output,
+                model=parameters.output,
+                workers=parameters.workers,
+                scheduler=parameters.scheduler,
+                cluster=parameters.cluster,
+                force=True,
+            )
+            called.append((planned, output))
+        if called:
+            found = judge_sets(called)
+            table = calibration(found.calls)
+            write_calibration(folder, table)
+            self._summary = replace(summary, calls=rows_as_dicts(found), calibration=table)
+            card = load_card(parameters.output)
+            card["metrics"] |= {"calls": self._summary.calls, "calibration": table}
+            write_whole(parameters.output / "card.json", json.dumps(card, indent=2) + "\n")
+        write_whole(self._work.summary, json.dumps(self.summary().to_json(), indent=2) + "\n")
 
     @property
     def plan(self) -> TrainingPlan:
@@ -254,7 +355,11 @@ class TrainingRun(ShardRun[TrainingSummary]):
         from diffbio_core.models import load_card, save_model
 
         plan, parameters = self.plan, self.parameters
-        pipeline = _merged(plan, np.asarray(self._state.average))
+        best = self._work.path / "best.npy"
+        measured = self._course.best_f1 is not None
+        vector = np.load(best, allow_pickle=False) if measured else np.asarray(self._state.average)
+        pipeline = _merged(plan, vector)
+        table = self._table_of(self._course.best_step) if measured else None
         loss = float(np.mean(self._losses)) if self._losses else float("nan")
         sets = self._set_tables()
         thresholds = learned_thresholds(pipeline)
@@ -266,7 +371,11 @@ class TrainingRun(ShardRun[TrainingSummary]):
             training={**self._identity(), "steps": self._state.step, "shape": asdict(plan.shape)},
             training_data=sets,
             thresholds=thresholds,
-            metrics={"loss": None if np.isnan(loss) else round(loss, 6)},
+            metrics={
+                "loss": None if np.isnan(loss) else round(loss, 6),
+                "step": self._course.best_step or self._state.step,
+                "validation": table,
+            },
         )
         self._summary = TrainingSummary(
             output=str(parameters.output),
@@ -276,9 +385,14 @@ class TrainingRun(ShardRun[TrainingSummary]):
             parameters_sha256=load_card(parameters.output)["parameters_sha256"],
             sets=sets,
             thresholds=thresholds,
+            best_step=self._course.best_step,
+            validation=table,
             wall_seconds=dict(self.wall_seconds),
         )
-        (self._work.path / "summary.json").write_text(json.dumps(self._summary.to_json(), indent=2))
+
+    def _table_of(self, step: int | None) -> dict[str, Any] | None:
+        lines = (self._work.path / VALIDATION).read_text().splitlines()
+        return next((entry["table"] for entry in map(json.loads, lines) if entry["step"] == step), None)
 
     def _set_tables(self) -> dict[str, Any]:
         tables: dict[str, Any] = {}
@@ -307,6 +421,49 @@ def learned_thresholds(pipeline: Any) -> dict[str, float]:
         "mapping_quality": round(float(learned.mapping_threshold[...]), 4),
         "mapping_quality_width": round(float(np.exp(learned.mapping_log_temperature[...])), 4),
     }
+
+
+@dataclass(frozen=True)
+class Course:
+    """How validation went so far.
+
+    Attributes:
+        best_f1: The highest; None where nothing was kept apart.
+        best_step: After which step.
+        since: Epochs since then.
+    """
+
+    best_f1: float | None = None
+    best_step: int | None = None
+    since: int = 0
+
+    def after(self, step: int, f1: float | None) -> Course:
+        """The course with one more epoch."""
+        if f1 is None:
+            return self
+        if self.best_f1 is None or f1 > self.best_f1:
+            return Course(f1, step, 0)
+        return replace(self, since=self.since + 1)
+
+    def is_over(self, patience: int) -> bool:
+        """Whether it has not become better for too long."""
+        return self.since >= patience
+
+
+def _save_parameters(path: Path, vector: Any) -> None:
+    with whole_file(path) as aside, aside.open("wb") as file:
+        np.save(file, np.asarray(vector), allow_pickle=False)
+
+
+def _replace_line(path: Path, entry: Mapping[str, Any]) -> None:
+    """Appends a line of JSON; those of the same and later steps, which an interrupted run has left, are dropped."""
+    kept = []
+    with suppress(FileNotFoundError):
+        for line in path.read_text().splitlines():
+            with suppress(ValueError):
+                if json.loads(line)["step"] < entry["step"]:
+                    kept.append(line)
+    write_whole(path, "".join(line + "\n" for line in [*kept, json.dumps(entry)]))
 
 
 class _StepLog:
@@ -352,9 +509,9 @@ def _entry(step: int, loss: float, norm: float, reduced: Reduced, begun: float, 
     }
 
 
-def _check_places(parameters: TrainParameters) -> list[Problem]:
+def _check_places(parameters: TrainParameters, *, resumes: bool) -> list[Problem]:
     problems = check_folder(parameters.output.absolute().parent, str(parameters.output))
-    if (parameters.output / "card.json").exists() and not parameters.force:
+    if (parameters.output / "card.json").exists() and not parameters.force and not resumes:
         what, remedy = "is a model already", "Name another folder, or replace it with --force."
         problems.append(Problem(str(parameters.output), what, remedy))
     elif parameters.output.is_file():

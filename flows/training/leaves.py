@@ -84,7 +84,7 @@ class Trainee:
         shape = plan.shape
         self._schedule, self._shape = plan.schedule, shape
         self._reader = WindowReader(plan, held=2 * shape.leaves * (shape.open_pieces + 1))
-        self.objective = AlleleObjective(AlleleCallingPipeline(plan.pipeline, rngs=nnx.Rngs(0)), plan.augmentation)
+        self.objective = AlleleObjective(AlleleCallingPipeline(plan.pipeline, rngs=nnx.Rngs(0)))
         _, unravel = ravel_pytree(self.objective.parameters)
 
         def of_vector(vector: jax.Array, *inputs: Any) -> tuple[jax.Array, jax.Array]:
@@ -107,7 +107,7 @@ class Trainee:
             read = time.perf_counter()
             total = np.zeros(task.parameters.size + 2, np.float32)
             chunks = [
-                self._step.part(task.parameters, part.views, part.labels.astype(np.int32), part.seeds)
+                self._step.part(task.parameters, part.views, part.labels.astype(np.int32))
                 for part in (
                     examples.take(slice(at, at + CHUNK)).filled(CHUNK) for at in range(0, len(examples), CHUNK)
                 )

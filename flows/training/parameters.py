@@ -26,6 +26,7 @@ class TrainParameters(BaseModel):
     epochs: int = Field(default=8, ge=1, le=100_000, description="Times that every set is shown")
     max_steps: int | None = Field(default=None, ge=1, description="Steps after which to end, whatever the epochs")
     batch: int = Field(default=32, ge=8, le=4096, multiple_of=8, description="Windows of one step, a multiple of 8")
+    patience: int = Field(default=8, ge=1, description="Epochs without a better validation F1 after which to stop")
     checkpoint_every: int = Field(default=200, ge=1, description="Steps between two checkpoints")
     seed: int = Field(default=0, ge=0, le=2**31, description="Of initialisation, order and changes of views")
     learning_rate: float = Field(default=2e-3, gt=0, le=1, description="Peak of the cosine schedule")

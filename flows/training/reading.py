@@ -10,10 +10,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int8, UInt32
+from jaxtyping import Int8
 
-from diffbio_core.candidates.views import CandidateViews, cut_views
+from diffbio_core.candidates.views import cut_views
 from diffbio_core.training.labels import UNKNOWN
+from diffbio_core.training.view_changes import change_views
 from diffbio_core.training.window_depth import mean_depth, rotated, still_proposed, thinned_depth
 from diffbio_core.windows.encoding import NUM_RANKS
 from diffbio_core.windows.planes import PlaneBuffers
@@ -35,21 +36,17 @@ class Examples:
     Attributes:
         views: Arrays of ``CandidateViews`` by name.
         labels: Copies of each.
-        seeds: Of each candidate's changes.
     """
 
     views: Mapping[str, np.ndarray]
     labels: Int8[np.ndarray, "candidates"]
-    seeds: UInt32[np.ndarray, "candidates 2"]
 
     def __len__(self) -> int:
         return self.labels.size
 
     def take(self, which: np.ndarray | slice) -> Examples:
         """Some of them."""
-        return Examples(
-            {name: values[which] for name, values in self.views.items()}, self.labels[which], self.seeds[which]
-        )
+        return Examples({name: values[which] for name, values in self.views.items()}, self.labels[which])
 
     def filled(self, size: int) -> Examples:
         """As many as ``size``, the end of them without reads and label."""
@@ -58,14 +55,14 @@ class Examples:
             return self
         labels = np.concatenate([self.labels, np.full(more, UNKNOWN, np.int8)])
         views = {name: np.concatenate([values, np.repeat(values[-1:], more, 0)]) for name, values in self.views.items()}
-        return Examples(views, labels, np.concatenate([self.seeds, np.zeros((more, 2), np.uint32)]))
+        return Examples(views, labels)
 
     @classmethod
     def joined(cls, parts: Iterable[Examples]) -> Examples:
         """All of several."""
         parts = list(parts)
         views = {name: np.concatenate([part.views[name] for part in parts]) for name in parts[0].views}
-        return cls(views, np.concatenate([part.labels for part in parts]), np.concatenate([p.seeds for p in parts]))
+        return cls(views, np.concatenate([part.labels for part in parts]))
 
 
 class WindowReader:
@@ -141,9 +138,17 @@ class WindowReader:
         kept = np.ones(which.size, bool)
         thinned = depth.shown[which] < depth.covering[which]
         kept[thinned] = still_proposed(views, depth.shown[which])[thinned]
+        # Seeds are drawn for all of a window's candidates, so that which are kept does not show in the others'.
+        seeds = np.zeros(which.size, np.uint64)
+        for window in piece.windows:
+            here = labels.windows[which] == window
+            seeds[here] = random[window].integers(0, 1 << 64, int(here.sum()), np.uint64)
+        change_views(views, plan.augmentation, seeds)
+        arrays = views.arrays()
         return {
-            window: _examples(views, labels.labels[which], labels.windows[which] == window, kept, random[window])
+            window: Examples({name: values[chosen] for name, values in arrays.items()}, labels.labels[which][chosen])
             for window in piece.windows
+            if (chosen := kept & (labels.windows[which] == window)) is not None
         }
 
 
@@ -168,13 +173,3 @@ def keyed(*about: object) -> np.random.Generator:
     """Random numbers that follow from what they are about alone."""
     digest = hashlib.blake2b("\0".join(map(str, about)).encode(), digest_size=16).digest()
     return np.random.default_rng(int.from_bytes(digest, "little"))
-
-
-def _examples(
-    views: CandidateViews, labels: np.ndarray, here: np.ndarray, kept: np.ndarray, random: np.random.Generator
-) -> Examples:
-    # Seeds are drawn for all of the window's candidates, so that which of them are kept does not show in the others'.
-    seeds = random.integers(0, 1 << 32, (int(here.sum()), 2), np.uint32)
-    chosen = np.flatnonzero(here & kept)
-    arrays = {name: values[chosen] for name, values in views.arrays().items()}
-    return Examples(arrays, labels[chosen], seeds[kept[here]])

@@ -8,7 +8,7 @@ import pytest
 from diffbio_core.problems import InputError
 from diffbio_flows import train_model
 
-TINY = {"batch": 8, "channels": 8, "epochs": 7, "checkpoint_every": 3}
+TINY = {"validation": ("chr2",), "batch": 8, "channels": 8, "epochs": 7, "checkpoint_every": 3}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,39 @@ def test_nearly_all_true_alleles_have_a_candidate(trained):
     table = trained[0].sets["windows"]
     assert table["truth_alleles"] > 200
     assert sum(table["without_candidate"].values()) < 0.05 * table["truth_alleles"]
-    assert sum(table["training"][1:]) > 0.9 * table["truth_alleles"]
+    assert sum(table["training"][1:]) + sum(table["validation"][1:]) > 0.9 * table["truth_alleles"]
+
+
+def test_candidates_kept_apart_are_measured_after_each_epoch_and_the_best_is_kept(trained):
+    summary, output = trained
+    lines = [json.loads(line) for line in (output.parent / "model.work" / "validation.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, summary.steps + 1))
+    scores = {line["step"]: line["table"]["all"]["f1"] for line in lines}
+    assert max(scores, key=scores.__getitem__) == summary.best_step
+    table = summary.validation
+    assert table["all"]["candidates"] == sum(summary.sets["windows"]["validation"])
+    for parts in (
+        ("SNV", "insertion", "deletion"),
+        ("0 copies", "1 copies", "2 copies"),
+        ("in repeats", "outside repeats"),
+    ):
+        assert sum(table[part]["candidates"] for part in parts) == table["all"]["candidates"]
+    assert (
+        sum(row["candidates"] for name, row in table.items() if name.startswith("depth")) == table["all"]["candidates"]
+    )
+
+
+def test_what_was_kept_apart_is_called_and_its_qualities_are_held_against_the_truth(trained):
+    summary, output = trained
+    overall = summary.calls[-1]
+    assert overall["Type"] == "ALL"
+    assert overall["TRUTH.TOTAL"] > 50
+    folder = output.parent / "model.work" / "validation"
+    assert {path.name for path in folder.iterdir()} >= {"calibration.json", "calibration.csv", "windows.vcf.gz"}
+    judged = sum(row["records"] for row in summary.calibration["qual"])
+    assert judged == overall["QUERY.TOTAL"] - overall["QUERY.UNK"]
+    card = json.loads((output / "card.json").read_text())
+    assert card["metrics"]["calls"] == list(summary.calls)
 
 
 def test_the_same_command_goes_on_where_it_stood(known_sample, in_process, trained, tmp_path):
@@ -51,7 +83,7 @@ def test_the_same_command_goes_on_where_it_stood(known_sample, in_process, train
     with pytest.raises(StopError):
         train_model(**fields, told=stop)
     resumed = train_model(**fields, resume=True)
-    assert resumed.resumed_from == 3
+    assert resumed.resumed_from == 4
     assert resumed.parameters_sha256 == whole.parameters_sha256
 
 
