@@ -28,7 +28,8 @@ from diffbio_flows.runs.steps import Work, process_shards
 from diffbio_flows.shards.commit import commit_shard, shard_path
 from diffbio_flows.shards.message import ShardResult, ShardTask
 from diffbio_io.files.state import FileState
-from diffbio_io.variants.vcf import merge_shards, vcf_header
+from diffbio_io.variants.bgzf_blocks import bgzf_blocks
+from diffbio_io.variants.vcf import concatenate_shards, vcf_header
 
 # Of a worker process; with one process each, 64 would not fit a small machine.
 THREADS = 16
@@ -117,11 +118,15 @@ def merge(tasks: list[ShardTask], records: int, folder: Path) -> str:
             f"0/1:{number % 99}:30:{number % 17},15:{number},0,{number}\n"
             for number in range(min(records, CONTIGS[task.shard.contig] // 600 - first // 600))
         )
-        commit_shard(folder, replace(sleep(replace(task, seconds_before={"sleep": 0})), files={}), {".vcf": lines})
-        paths.append(shard_path(folder, task.name, ".vcf"))
+        commit_shard(
+            folder,
+            replace(sleep(replace(task, seconds_before={"sleep": 0})), files={}),
+            {".vcf.gz": bgzf_blocks(lines.encode())},
+        )
+        paths.append(shard_path(folder, task.name, ".vcf.gz"))
     header = vcf_header(CONTIGS, "NA12878")
     start = time.perf_counter()
-    merge_shards(folder / "out.vcf.gz", paths, CONTIGS, header, aside=folder / "aside")
+    concatenate_shards(folder / "out.vcf.gz", paths, CONTIGS, header, aside=folder / "aside")
     seconds = time.perf_counter() - start
     return f"{records * len(paths):,} records of {len(paths):,} shards merged and indexed in {seconds:.1f} s"
 

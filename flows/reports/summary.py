@@ -42,6 +42,14 @@ class VariantCounts:
     heterozygous: int = 0
     homozygous: int = 0
 
+    @classmethod
+    def of(cls, results: Iterable[ShardResult]) -> VariantCounts:
+        """Adds up those of shards."""
+        counts: Counter[str] = Counter()
+        for result in results:
+            counts.update(result.variants)
+        return cls(**counts)
+
     @property
     def ti_tv(self) -> float | None:
         """Transitions per transversion: about 2.0 to 2.1 over a human genome, 0.5 for random errors."""

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from diffbio_flows.reports.progress import Progress
-from diffbio_flows.reports.summary import CallSummary, ShardTotals, count_variants
+from diffbio_flows.reports.summary import CallSummary, ShardTotals, VariantCounts
 from diffbio_flows.runs.layout import StoreOrigin, index_reference, lay_out_store
-from diffbio_flows.runs.outputs import merge_calls, record_lines, write_summary
+from diffbio_flows.runs.outputs import merge_calls, write_summary
 from diffbio_flows.runs.parameters import CallParameters
 from diffbio_flows.runs.plan import CallPlan, plan_call
 from diffbio_flows.runs.provenance import made_of, worked_off
@@ -122,14 +122,15 @@ class CallRun(ShardRun[CallSummary]):
 
     def _summarise(self) -> None:
         plan, work = self.plan, self.plan.work
-        totals = ShardTotals.of(load_marker(work.calls, shard.name) for shard in plan.shards())
+        markers = [replace(load_marker(work.calls, shard.name), depths=()) for shard in plan.shards()]
+        totals = ShardTotals.of(markers)
         self._summary = CallSummary(
             output=str(self.parameters.output),
             gvcf=str(self.parameters.gvcf) if self.parameters.gvcf else None,
             store=str(work.store) if self.parameters.keeps_windows else self.parameters.whole_windows,
             report=str(work.report),
             sample=plan.sample,
-            variants=count_variants(record_lines(plan)),
+            variants=VariantCounts.of(markers),
             work=self.work_summary(totals),
             made_of=made_of(plan),
             worked_off=worked_off(self.parameters, self.started),

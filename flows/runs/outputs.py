@@ -29,7 +29,7 @@ def merge_calls(plan: CallPlan) -> None:
     """
     from diffbio_io.variants.gvcf import GVCF_FIELDS, without_seams
 
-    _merge(plan, plan.parameters.output, ".vcf")
+    _merge(plan, plan.parameters.output, ".vcf.gz")
     if plan.parameters.gvcf is not None:
         with _bases(plan) as bases:
 
@@ -53,10 +53,10 @@ def _bases(plan: CallPlan) -> Iterator[Callable[[str, int, int], str]]:
         yield reference.sequence
 
 
-def _merge(plan: CallPlan, output: Path, ending: str, fields: Sequence[str] = (), join: Join = iter) -> None:
+def _merge(plan: CallPlan, output: Path, ending: str, fields: Sequence[str] = (), join: Join | None = None) -> None:
     """Writes one output from the shards' files of an ending."""
     from diffbio_io.variants.names import nameable_contigs
-    from diffbio_io.variants.vcf import merge_shards, structured, vcf_header
+    from diffbio_io.variants.vcf import concatenate_shards, merge_shards, structured, vcf_header
 
     determining = made_of(plan)
     meta = [("source", f"diffbio {__version__}"), ("reference", str(determining["reference"]["Name"]))]
@@ -68,7 +68,11 @@ def _merge(plan: CallPlan, output: Path, ending: str, fields: Sequence[str] = ()
     header = vcf_header(nameable_contigs(plan.contigs), plan.sample, fields=fields, meta=meta, md5=md5)
     shards = [shard_path(plan.work.calls, shard.name, ending) for shard in plan.shards()]
     with writing(output):
-        merge_shards(output, shards, plan.contigs, header, join, aside=plan.work.aside(output))
+        aside = plan.work.aside(output)
+        if join is None:
+            concatenate_shards(output, shards, plan.contigs, header, aside=aside)
+        else:
+            merge_shards(output, shards, plan.contigs, header, join, aside=aside)
 
 
 def write_summary(work: WorkDirectory, summary: CallSummary) -> None:
@@ -81,10 +85,3 @@ def write_summary(work: WorkDirectory, summary: CallSummary) -> None:
         write_whole(work.report, as_html(summary).encode())
         write_whole(work.summary, json.dumps(summary.to_json(), indent=2).encode())
         work.free()
-
-
-def record_lines(plan: CallPlan) -> Iterator[str]:
-    """Lines of every record, from the shards' files."""
-    for shard in plan.shards():
-        with shard_path(plan.work.calls, shard.name, ".vcf").open() as file:
-            yield from file

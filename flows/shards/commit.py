@@ -14,7 +14,7 @@ from urllib.parse import quote
 from diffbio_core.whole_file import whole_file
 from diffbio_flows.shards.message import ShardResult, ShardTask
 
-FORMAT = 1
+FORMAT = 2
 MARKER = ".json"
 
 
@@ -44,7 +44,7 @@ def recorded_run(work: str | os.PathLike[str]) -> str:
 def commit_shard(
     folder: str | os.PathLike[str],
     result: ShardResult,
-    texts: Mapping[str, str],
+    contents: Mapping[str, str | bytes],
     check: Callable[[], None] = lambda: None,
 ) -> ShardResult:
     """Writes a shard's files and then, last, its marker; each appears whole or not at all.
@@ -52,13 +52,13 @@ def commit_shard(
     Args:
         folder: Where they go.
         result: Without ``files``.
-        texts: Content by file name ending, such as ``{".vcf": lines}``.
+        contents: By file name ending, such as ``{".g.vcf": lines}``.
         check: Raises where they are not wanted any more; asked before each appears.
 
     Returns:
         The result with the checksums of its files.
     """
-    data = {ending: text.encode() for ending, text in texts.items()}
+    data = {ending: new.encode() if isinstance(new, str) else new for ending, new in contents.items()}
     for ending, content in data.items():
         _write(shard_path(folder, result.name, ending), content, check)
     checksums = {ending: hashlib.sha256(content).hexdigest() for ending, content in data.items()}

@@ -72,7 +72,8 @@ class ShardResult:
         counters: Counts by name, added over shards: reads used, reads set aside by reason, candidates, windows.
         seconds: Time per stage.
         peak_memory_mb: Highest resident memory of the worker so far (MB).
-        files: SHA-256 of each of the shard's files by its name's ending, such as ``.vcf``.
+        files: SHA-256 of each of the shard's files by its name's ending, such as ``.vcf.gz``.
+        variants: Counts of the shard's records, the fields of `VariantCounts`.
         depths: Positions with a base of the reference that were asked for, by the number of reads that cover them.
     """
 
@@ -82,6 +83,7 @@ class ShardResult:
     seconds: Mapping[str, float] = field(default_factory=dict)
     peak_memory_mb: float = 0.0
     files: Mapping[str, str] = field(default_factory=dict)
+    variants: Mapping[str, int] = field(default_factory=dict)
     depths: Sequence[int] = field(default_factory=list)
 
     @property

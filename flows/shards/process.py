@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 
 from diffbio_cluster import peak_memory_mb
@@ -16,10 +16,12 @@ from diffbio_core.whole_file import naming
 from diffbio_core.windows.depths import count_depths
 from diffbio_core.windows.packing import pack_shard, shard_interval
 from diffbio_core.windows.planes import ShardPlanes
+from diffbio_flows.reports.summary import count_variants
 from diffbio_flows.shards.commit import check_wanted, commit_shard, load_shard
 from diffbio_flows.shards.message import ShardResult, ShardTask
 from diffbio_flows.shards.session import session
 from diffbio_io.files.state import unchanged
+from diffbio_io.variants.bgzf_blocks import bgzf_blocks
 from diffbio_io.variants.gvcf import gvcf_text
 from diffbio_io.variants.vcf import vcf_line
 
@@ -57,10 +59,11 @@ def process_shard(task: ShardTask) -> ShardResult:
         site for ploidy, spans in parts.items() for site in _sites(planes, evidence, ploidy) if _holds(spans, site)
     )
     clock.lap("genotype")
-    texts = {".vcf": "".join(map(vcf_line, wanted))}
+    lines = list(map(vcf_line, wanted))
+    contents: dict[str, str | bytes] = {".vcf.gz": bgzf_blocks("".join(lines).encode())}
     if task.gvcf:
         blocks = [reference_blocks(planes, spans, wanted, ploidy) for ploidy, spans in parts.items()]
-        texts[".g.vcf"] = gvcf_text(task.shard.contig, blocks, wanted)
+        contents[".g.vcf"] = gvcf_text(task.shard.contig, blocks, wanted)
         clock.lap("gvcf")
     counters = {f"reads_{name}": number for name, number in planes.read_counts.items()}
     counters |= {"windows": task.shard.num_windows, "candidates": len(planes.candidates)}
@@ -70,9 +73,10 @@ def process_shard(task: ShardTask) -> ShardResult:
         counters=counters,
         seconds={**task.seconds_before, **clock.seconds},
         peak_memory_mb=peak_memory_mb(),
+        variants=asdict(count_variants(lines)),
         depths=count_depths(planes, task.intervals).tolist(),
     )
-    committed = commit_shard(task.calls, result, texts, partial(check_wanted, task))
+    committed = commit_shard(task.calls, result, contents, partial(check_wanted, task))
     if task.frees_windows:
         session().windows(task).free(task.shard)
     return committed

@@ -13,6 +13,7 @@ import pysam
 from diffbio_core.calling.sites import CalledSite
 from diffbio_core.whole_file import put_in_place
 from diffbio_io.files.fresh_folder import fresh_folder
+from diffbio_io.variants.bgzf_blocks import END, bgzf_blocks
 
 LONGEST_TABIX_CONTIG = 1 << 29
 """Longest contig that a tabix index covers (bp); longer ones need a CSI index."""
@@ -141,19 +142,69 @@ def merge_shards(
         FileNotFoundError: A shard is missing.
         ValueError: Records are not in order, or are of a contig that the header lacks.
     """
-    output = Path(output)
+    _check_there(shards)
+
+    def write(path: Path) -> None:
+        with pysam.BGZFile(str(path), "w", index=None) as file:
+            file.write(header.encode())
+            for block in join(_ordered(shards, contigs)):
+                file.write(block)
+
+    return _write_indexed(Path(output), contigs, write, aside)
+
+
+def concatenate_shards(
+    output: str | os.PathLike[str],
+    shards: Sequence[str | os.PathLike[str]],
+    contigs: Mapping[str, int],
+    header: str,
+    *,
+    aside: str | os.PathLike[str],
+) -> Path:
+    """Join shards that are BGZF blocks already, as `merge_shards` does: copied, and looked at by the indexer alone.
+
+    Args:
+        output: See `merge_shards`.
+        shards: Files of the blocks of lines of :func:`vcf_line` (`bgzf_blocks`), in the order of `merge_shards`.
+        contigs: See `merge_shards`.
+        header: See `merge_shards`.
+        aside: See `merge_shards`.
+
+    Returns:
+        Path of the index.
+
+    Raises:
+        FileNotFoundError: A shard is missing.
+        OSError: Records are not in order, or blocks are damaged.
+    """
+    _check_there(shards)
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            file.write(bgzf_blocks(header.encode()))
+            for shard in shards:
+                file.write(Path(shard).read_bytes())
+            file.write(END)
+
+    return _write_indexed(Path(output), contigs, write, aside)
+
+
+def _check_there(shards: Sequence[str | os.PathLike[str]]) -> None:
     missing = [str(shard) for shard in shards if not Path(shard).is_file()]
     if missing:
         raise FileNotFoundError(f"{len(missing)} shards have no records yet, the first: {missing[0]}")
+
+
+def _write_indexed(
+    output: Path, contigs: Mapping[str, int], write: Callable[[Path], None], aside: str | os.PathLike[str]
+) -> Path:
+    """Has a VCF written aside, indexes it, and gives both their names."""
     csi = max(contigs.values(), default=0) > LONGEST_TABIX_CONTIG
     index = output.with_name(f"{output.name}.{'csi' if csi else 'tbi'}")
     stale = output.with_name(f"{output.name}.{'tbi' if csi else 'csi'}")
     with fresh_folder(Path(aside)) as folder:
         new = folder / output.name
-        with pysam.BGZFile(str(new), "w", index=None) as file:
-            file.write(header.encode())
-            for block in join(_ordered(shards, contigs)):
-                file.write(block)
+        write(new)
         # A preset names the columns; the index covers a file without records, too.
         pysam.tabix_index(str(new), preset="vcf", keep_original=True, csi=csi, index=f"{new}.index")
         output.unlink(missing_ok=True)

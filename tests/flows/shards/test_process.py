@@ -1,5 +1,6 @@
 """One shard worked off in this process."""
 
+import gzip
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,8 +42,10 @@ def result(task):
     return process_shard(task)
 
 
-def records(task, ending=".vcf"):
-    return [line.split("\t") for line in shard_path(task.calls, task.name, ending).read_text().splitlines()]
+def records(task, ending=".vcf.gz"):
+    content = shard_path(task.calls, task.name, ending).read_bytes()
+    text = gzip.decompress(content) if ending.endswith(".gz") else content
+    return [line.split("\t") for line in text.decode().splitlines()]
 
 
 def test_only_sites_asked_for_are_written_in_order(task, result):
@@ -62,7 +65,7 @@ def test_the_result_tells_what_was_done_and_is_found_again(task, result):
     assert result.counters["windows"] == 6
     assert result.counters["reads_used"] > 1000
     assert list(result.seconds) == ["ingest", "store", "call", "genotype", "gvcf"]
-    assert set(result.files) == {".vcf", ".g.vcf"}
+    assert set(result.files) == {".vcf.gz", ".g.vcf"}
     assert load_shard(task.calls, task.name) == result
 
 
@@ -86,7 +89,7 @@ def test_the_gvcf_covers_every_position_asked_for(task, result):
 def test_without_store_and_gvcf_the_calls_are_the_same(task, result, tmp_path):
     plain = replace(task, calls=str(tmp_path), store=None, gvcf=False)
     done = process_shard(plain)
-    assert done.files == {".vcf": result.files[".vcf"]}
+    assert done.files == {".vcf.gz": result.files[".vcf.gz"]}
     assert list(done.seconds) == ["ingest", "call", "genotype"]
 
 
@@ -108,7 +111,7 @@ def test_parts_with_one_copy_have_genotypes_of_one_allele(task, result):
     def copies(record):
         return 1 if any(start <= int(record[1]) - 1 < stop for start, stop in haploid) else 2
 
-    for ending in (".vcf", ".g.vcf"):
+    for ending in (".vcf.gz", ".g.vcf"):
         found = records(mixed, ending)
         assert {copies(record) for record in found} == {1, 2}
         assert all(len(record[9].split(":")[0].split("/")) == copies(record) for record in found)

@@ -1,5 +1,6 @@
 """Threads of a process each have their own files and memory; a worker that lives on takes no old file for a new one."""
 
+import gzip
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -36,7 +37,7 @@ def planned(individual, folder, **more):
 
 
 def records(tasks):
-    return {task.name: shard_path(task.calls, task.name, ".vcf").read_bytes() for task in tasks}
+    return {task.name: gzip.decompress(shard_path(task.calls, task.name, ".vcf.gz").read_bytes()) for task in tasks}
 
 
 def lines(output):
