@@ -1,6 +1,6 @@
 """Speed of ``diffbio call`` beside ``bcftools mpileup | bcftools call`` on the same reads and the same machine.
 
-    python benchmarks/call_speed.py [--rounds 3] [--workers 2] [--folder DIR] [--reads BAM --reference FASTA]
+    python benchmarks/call_speed.py [--rounds 3] [--workers 2] [--keep-windows no] [--folder DIR] [--reads BAM --reference FASTA]
 
 Takes simulated reads of a contig of 1 Mb, writes them four times over under four contig names, and calls one contig and
 all four with both programs, in turn. The slope, seconds per further Mb, leaves start-up out; that is told apart, from
@@ -62,7 +62,9 @@ def main() -> None:
         reads, reference, length = repeat_contig(arguments.reads, arguments.reference, folder)
         megabases = length / 1e6
         programs: dict[str, Callable[[int], Measurement]] = {
-            "diffbio": lambda contigs: call_diffbio(reads, reference, folder, contigs, arguments.workers),
+            "diffbio": lambda contigs: call_diffbio(
+                reads, reference, folder, contigs, arguments.workers, arguments.keep_windows
+            ),
             "bcftools": lambda contigs: call_bcftools(reads, reference, folder, contigs),
         }
         # One run that is not counted fills the compile caches and the file cache.
@@ -80,6 +82,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="runs of each kind; the median is told")
     parser.add_argument("--workers", type=int, default=2, help="workers of diffbio call")
+    parser.add_argument("--keep-windows", choices=("yes", "no"), default="yes", help="of diffbio call")
     parser.add_argument("--folder", type=Path, help="where the files go while it runs; a temporary folder if not given")
     parser.add_argument("--reads", type=Path, default=SHARED / "reads_2x150_30x.bam", help="BAM of one contig")
     parser.add_argument("--reference", type=Path, default=SHARED / "reference.fa.gz", help="FASTA of that contig")
@@ -109,14 +112,14 @@ def repeat_contig(reads: Path, reference: Path, folder: Path) -> tuple[Path, Pat
     return repeated, target, length
 
 
-def call_diffbio(reads: Path, reference: Path, folder: Path, contigs: int, workers: int) -> Measurement:
+def call_diffbio(reads: Path, reference: Path, folder: Path, contigs: int, workers: int, keep: str) -> Measurement:
     """One run of ``diffbio call`` from nothing."""
     output = folder / "diffbio.vcf.gz"
     work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)
     command = [sys.executable, "-m", "diffbio_flows.command", "call", "--json", "--force"]
     command += ["--reads", reads, "--reference", reference, "--output", output, "--work-dir", work]
-    command += ["--workers", workers]
+    command += ["--workers", workers, "--keep-windows", keep]
     command += [part for contig in CONTIGS[:contigs] for part in ("--region", contig)]
     return measure(list(map(str, command)), lambda: any(work.glob("calls/[!.]*.json")))
 
