@@ -1,6 +1,7 @@
 """Speed of ``diffbio call`` beside ``bcftools mpileup | bcftools call`` on the same reads and the same machine.
 
-    python benchmarks/call_speed.py [--rounds 3] [--workers 2] [--keep-windows no] [--folder DIR] [--reads BAM --reference FASTA]
+    python benchmarks/call_speed.py [--rounds 3] [--workers 2] [--keep-windows no] [--folder DIR]
+                                    [--reads BAM --reference FASTA]
 
 Takes simulated reads of a contig of 1 Mb, writes them four times over under four contig names, and calls one contig and
 all four with both programs, in turn. The slope, seconds per further Mb, leaves start-up out; that is told apart, from
