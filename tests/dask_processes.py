@@ -23,16 +23,26 @@ class DaskProcesses:
     Attributes:
         address: Of the scheduler.
         workers: The processes of its workers.
+
+    Args:
+        folder: Where they work.
+        certificate: PEM file of a certificate and its key that all sides show and trust; without one nothing is
+            encrypted.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, certificate: Path | None = None) -> None:
         self._folder = folder
+        self._certificate = certificate
+        self._tls: tuple[object, ...] = ()
+        if certificate is not None:
+            self._tls = "--tls-ca-file", certificate, "--tls-cert", certificate, "--tls-key", certificate
         self.workers: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
         told = self._folder / "scheduler.json"
         options = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--dashboard-address", "127.0.0.1:0")
-        self._scheduler = self._start("scheduler", *options, "--scheduler-file", told)
+        protocol = ("--protocol", "tls") if self._tls else ()
+        self._scheduler = self._start("scheduler", *options, *protocol, *self._tls, "--scheduler-file", told)
         until = time.monotonic() + PATIENCE
         while not told.exists() or not told.read_text():
             assert self._scheduler.poll() is None
@@ -45,13 +55,15 @@ class DaskProcesses:
         self, threads: int, environment: Mapping[str, str | None] | None = None, memory: str = "0"
     ) -> subprocess.Popen[bytes]:
         """Starts a worker without a nanny and waits until the scheduler knows it."""
-        from distributed import Client
+        from distributed import Client, Security
 
         options = ("--nthreads", threads, "--no-nanny", "--no-dashboard", "--local-directory", self._folder)
         options += ("--memory-limit", memory)
-        worker = self._start("worker", self.address, *options, environment=environment)
+        worker = self._start("worker", self.address, *options, *self._tls, environment=environment)
         self.workers.append(worker)
-        with Client(self.address, set_as_default=False) as client:
+        pem = None if self._certificate is None else str(self._certificate)
+        security = pem and Security(tls_ca_file=pem, tls_client_cert=pem, tls_client_key=pem, require_encryption=True)
+        with Client(self.address, set_as_default=False, security=security) as client:
             client.wait_for_workers(sum(process.poll() is None for process in self.workers), timeout=PATIENCE)
         return worker
 
