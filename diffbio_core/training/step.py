@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from diffbio_core.typing import PyTree
 
-Objective = Callable[..., tuple[Array, Array]]
+Objective = Callable[..., tuple[Array, Array | float]]
 """Takes parameters and whatever a part consists of; gives the sum of its losses and the sum of their weights."""
 
 

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int
 from diffbio_core.checkpoints import load_checkpoint, save_checkpoint
 from diffbio_core.operators.base import OperatorModule
 from diffbio_core.operators.validation import check_positive
+from diffbio_core.training.step import TrainingStep
 from diffbio_core.typing import Batch, Element
 from diffbio_core.utils.synthetic_data import create_realistic_training_data, create_synthetic_training_data
 
@@ -163,17 +164,18 @@ class Trainer:
         for inputs, targets in data_iterator:
             if isinstance(inputs, Batch):
                 inputs = inputs.data
-            parameters, self._optimizer_state, loss = step(
+            made = step(
                 parameters,
-                others,
                 self._optimizer_state,
+                others,
                 jax.random.fold_in(key, self.training_state.step),
                 inputs,
                 targets,
             )
+            parameters, self._optimizer_state = made.parameters, made.optimizer_state
             nnx.update(self.pipeline, parameters)
             self.training_state.step += 1
-            losses.append(loss)
+            losses.append(made.loss)
         if not losses:
             raise ValueError("the data iterator gave no samples")
         values = [float(loss) for loss in losses]
@@ -184,18 +186,12 @@ class Trainer:
 
     def _step(self, graph: Any, loss_fn: LossFunction) -> Callable[..., Any]:
         if (graph, loss_fn) not in self._steps:
-            optimizer = self.optimizer
 
-            def step(parameters, others, optimizer_state, key, inputs, targets):
-                def loss_of(parameters):
-                    pipeline = nnx.merge(graph, parameters, others)
-                    return loss_fn(_predict(pipeline, inputs, key), targets)
+            def objective(parameters, others, key, inputs, targets):
+                pipeline = nnx.merge(graph, parameters, others)
+                return loss_fn(_predict(pipeline, inputs, key), targets), 1.0
 
-                loss, gradients = jax.value_and_grad(loss_of)(parameters)
-                updates, optimizer_state = optimizer.update(gradients, optimizer_state, parameters)
-                return optax.apply_updates(parameters, updates), optimizer_state, loss
-
-            self._steps[graph, loss_fn] = jax.jit(step)
+            self._steps[graph, loss_fn] = TrainingStep(objective, self.optimizer).whole
         return self._steps[graph, loss_fn]
 
 

@@ -29,7 +29,12 @@ from diffbio_flows.command.options import (
 @sample_option
 @click.option("--output", type=FILE, required=True, metavar="VCF.GZ", help="VCF to write.")
 @click.option("--gvcf", type=FILE, metavar="G.VCF.GZ", help="gVCF to write too.")
-@click.option("--model", type=FILE, metavar="DIR", help="Model directory; the shipped model if not given.")
+@click.option(
+    "--model",
+    type=FILE,
+    metavar="DIR|NAME",
+    help="Model folder, or name (diffbio model list); the shipped one if not given.",
+)
 @click.option("--haploid-contigs", metavar="C,...", default="", help="Contigs with one copy, such as chrX,chrY.")
 @click.option(
     "--sex",

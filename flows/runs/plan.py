@@ -10,7 +10,7 @@ from typing import Any
 
 from diffbio_core import __version__
 from diffbio_core.calling.copy_numbers import CopyNumbers, HumanBuild
-from diffbio_core.models import ModelError, default_model_path, load_card, model_identity
+from diffbio_core.models import ModelError, find_model, load_card, model_identity
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_flows.runs.input_states import input_states, model_states
@@ -105,7 +105,7 @@ def plan_call(parameters: CallParameters) -> CallPlan:
     Raises:
         InputError: With every problem found.
     """
-    model = parameters.model or default_model_path()
+    model = find_model(parameters.model)
     more: list[Problem] = []
     try:
         load_card(model)

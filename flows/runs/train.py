@@ -176,6 +176,8 @@ class TrainingRun(ShardRun[TrainingSummary]):
 
     def _identity(self) -> dict[str, Any]:
         """What makes another training of it."""
+        from diffbio_core.models import find_model
+
         parameters = self.parameters
         names = (
             "epochs",
@@ -192,7 +194,9 @@ class TrainingRun(ShardRun[TrainingSummary]):
             checked.planned.source.title: {**checked.planned.source.model_dump(mode="json"), **checked.identity}
             for checked in self._sets
         }
-        init = None if parameters.init is None else file_identity(parameters.init / "parameters.safetensors")
+        init = (
+            None if parameters.init is None else file_identity(find_model(parameters.init) / "parameters.safetensors")
+        )
         return {"kind": "training", "sets": sets, "init": init, **{name: getattr(parameters, name) for name in names}}
 
     def _start_workers(self) -> None:
@@ -517,22 +521,22 @@ def _check_places(parameters: TrainParameters, *, resumes: bool) -> list[Problem
     elif parameters.output.is_file():
         problems.append(Problem(str(parameters.output), "is a file", "Name a folder."))
     if parameters.init is not None:
-        from diffbio_core.models import ModelError, load_card
+        from diffbio_core.models import ModelError, find_model, load_card
 
         try:
-            load_card(parameters.init)
+            load_card(find_model(parameters.init))
         except ModelError as error:
             problems.append(Problem("--init", str(error), "Give a model of this version."))
     return problems
 
 
 def _pipeline(parameters: TrainParameters) -> Any:
-    from diffbio_core.models import load_card, pipeline_config
+    from diffbio_core.models import find_model, load_card, pipeline_config
     from diffbio_core.operators.allele.classifier import AlleleClassifierConfig
     from diffbio_core.pipelines.allele_calling import AlleleCallingConfig
 
     if parameters.init is not None:
-        return pipeline_config(load_card(parameters.init)["config"])
+        return pipeline_config(load_card(find_model(parameters.init))["config"])
     classifier = AlleleClassifierConfig(members=parameters.members, channels=parameters.channels)
     return AlleleCallingConfig(classifier=classifier)
 
@@ -542,11 +546,11 @@ def _start(plan: TrainingPlan, parameters: TrainParameters) -> np.ndarray:
     from flax import nnx
     from jax.flatten_util import ravel_pytree
 
-    from diffbio_core.models import load_model
+    from diffbio_core.models import find_model, load_model
     from diffbio_core.pipelines.allele_calling import AlleleCallingPipeline
 
     if parameters.init is not None:
-        pipeline = load_model(parameters.init)
+        pipeline = load_model(find_model(parameters.init))
     else:
         pipeline = AlleleCallingPipeline(plan.pipeline, rngs=nnx.Rngs(parameters.seed))
     return np.asarray(ravel_pytree(nnx.state(pipeline, nnx.Param))[0])

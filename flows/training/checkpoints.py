@@ -14,6 +14,7 @@ from typing import Any, Self
 import jax
 import numpy as np
 
+from diffbio_core.whole_file import write_whole
 from diffbio_flows.training.optimisation import TrainingState
 
 logger = logging.getLogger("diffbio_flows")
@@ -66,6 +67,7 @@ class Checkpoints:
                 ]
             ),
         )
+        self._sums(0).parent.mkdir(parents=True, exist_ok=True)
         self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     def save(self, state: TrainingState, told: Mapping[str, Any], f1: float | None = None) -> None:
@@ -81,13 +83,14 @@ class Checkpoints:
         """
         args = self._ocp.args
         arrays = _arrays(state)
-        about = {"told": dict(told), "step": state.step, "sha256": _checksum(arrays)}
+        about = {"told": dict(told), "step": state.step}
         self._manager.save(
             state.step,
             args=args.Composite(state=args.StandardSave(arrays), about=args.JsonSave(about)),
             metrics=None if f1 is None else {"f1": f1},
             force=True,
         )
+        write_whole(self._sums(state.step), json.dumps(_checksums(self._folder / str(state.step))))
 
     def restore(self, like: TrainingState) -> Restored | None:
         """The newest checkpoint that can be used; None where there is none.
@@ -97,14 +100,15 @@ class Checkpoints:
         """
         args = self._ocp.args
         broken: list[str] = []
+        self._forget_sums()
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
+                # Before Orbax sees it: of a damaged file its threads go on to speak after its error.
+                self._check_files(step)
                 found = self._manager.restore(
                     step, args=args.Composite(state=args.StandardRestore(_arrays(like)), about=args.JsonRestore())
                 )
                 arrays, about = dict(found["state"]), found["about"]
-                if about["sha256"] != _checksum(arrays):
-                    raise ValueError("its arrays are not those that were saved")
                 return Restored(_state(like, arrays, int(about["step"])), about["told"], tuple(broken))
             # Whatever a damaged file makes of Orbax, TensorStore and JSON.
             except Exception as error:
@@ -112,6 +116,26 @@ class Checkpoints:
                 broken.append(f"checkpoint {self._folder / str(step)} cannot be used ({why})")
                 logger.warning("%s: the one before it is taken", broken[-1])
         return None
+
+    def _sums(self, step: int) -> Path:
+        return self._folder.with_name(f"{self._folder.name}.sha256") / f"{step}.json"
+
+    def _check_files(self, step: int) -> None:
+        """Raises ValueError where the files of a checkpoint are not those that were saved."""
+        try:
+            expected = json.loads(self._sums(step).read_bytes())
+        except (OSError, ValueError) as error:
+            raise ValueError("it was not finished") from error
+        found = _checksums(self._folder / str(step))
+        wrong = sorted(name for name in expected if found.get(name) != expected[name])
+        if wrong:
+            raise ValueError(f"{wrong[0]} is missing or damaged")
+
+    def _forget_sums(self) -> None:
+        steps = {str(step) for step in self._manager.all_steps()}
+        for path in self._sums(0).parent.glob("*.json"):
+            if path.stem not in steps:
+                path.unlink()
 
     def forget_after(self, step: int) -> None:
         """Deletes checkpoints of later steps: broken ones, whose place the run will want."""
@@ -150,10 +174,7 @@ def _state(like: TrainingState, arrays: Mapping[str, Any], step: int) -> Trainin
     return TrainingState(step, jax.numpy.asarray(arrays["parameters"]), jax.numpy.asarray(arrays["average"]), optimizer)
 
 
-def _checksum(arrays: Mapping[str, Any]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        value = np.asarray(arrays[name])
-        digest.update(json.dumps([name, str(value.dtype), list(value.shape)]).encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
-    return digest.hexdigest()
+def _checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in a folder, by its path within."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
