@@ -1,6 +1,6 @@
-"""Differential expression beside DESeq2 in R and PyDESeq2: how close the numbers are, and how long each takes.
+"""Differential expression beside DESeq2 in R and PyDESeq2: how close the numbers are, how long each takes, what is found.
 
-    python benchmarks/differential_expression.py [--pydeseq2 PYTHON] [--rscript RSCRIPT] [--rounds 3] [--skip-large]
+    python benchmarks/differential_expression.py [--pydeseq2 PYTHON] [--rscript RSCRIPT] [--rounds 3] [--only pasilla|large|known ...]
 
 `--pydeseq2` is an interpreter of an environment of its own with PyDESeq2, `--rscript` an Rscript with DESeq2. All sides
 get the same counts in the same run, in turn; the first call of each is not counted, nor is the reading of files. Each
@@ -27,6 +27,8 @@ import pandas as pd
 
 HERE = Path(__file__).parent
 PASILLA = HERE.parents[1] / "shared" / "data" / "expression" / "pasilla_counts.csv.gz"
+SETS = "pasilla", "large", "known"
+SEEDS = range(10)
 SINGLE_READ = "treated1", "untreated1", "untreated2"
 
 R_SIDE = """
@@ -58,7 +60,7 @@ def main() -> None:
     parser.add_argument("--pydeseq2", metavar="PYTHON")
     parser.add_argument("--rscript", default=shutil.which("Rscript"))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--skip-large", action="store_true")
+    parser.add_argument("--only", nargs="*", choices=SETS, default=SETS)
     parser.add_argument("--side", choices=["diffbio", "PyDESeq2"], help=argparse.SUPPRESS)
     parser.add_argument("--task", nargs=5, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -72,11 +74,13 @@ def main() -> None:
             sides["DESeq2 in R"] = [given.rscript, str(Path(folder) / "side.R")]
         if given.pydeseq2:
             sides["PyDESeq2"] = [given.pydeseq2, __file__, "--side", "PyDESeq2", "--task"]
-        if PASILLA.is_file():
+        if "pasilla" in given.only and PASILLA.is_file():
             for design in ("~ condition", "~ type + condition"):
                 compare(f"pasilla, {design}", pasilla(), design, given.rounds, sides, Path(folder))
-        if not given.skip_large:
+        if "large" in given.only:
             compare("20,000 genes x 200 samples", large(), "~ condition", 1, sides, Path(folder))
+        if "known" in given.only:
+            recover(sides, Path(folder))
 
 
 def compare(
@@ -108,6 +112,25 @@ def compare(
         for side in tables:
             if side != "DESeq2 in R":
                 agreement(side, tables[side], tables["DESeq2 in R"])
+
+
+def recover(sides: dict[str, list[str]], folder: Path) -> None:
+    """Print the false discovery rate and the power of every side, where the genes that change are known."""
+    rates: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
+    for seed in SEEDS:
+        counts, samples, changed = known(seed)
+        counts.to_csv(folder / "counts.csv")
+        samples.to_csv(folder / "samples.csv")
+        for side, command in sides.items():
+            output = folder / "found.csv"
+            task = [str(folder / "counts.csv"), str(folder / "samples.csv"), "~ condition", str(output), "1"]
+            subprocess.run([*command, *task], capture_output=True, check=True)
+            found = (pd.read_csv(output, index_col=0)["padj"] < 0.05).to_numpy()
+            rates[side].append(((found & ~changed).sum() / max(1, found.sum()), found[changed].mean()))
+    print(f"\n5,000 genes x 12 samples, one gene in five changes fourfold, {len(SEEDS)} draws, padj < 0.05")
+    for side, values in rates.items():
+        (rate, power), error = np.mean(values, axis=0), np.std(values, axis=0)[0] / len(values) ** 0.5
+        print(f"  {side:12} false discovery rate {rate:.4f} (standard error {error:.4f}), power {power:.4f}")
 
 
 def agreement(side: str, table: pd.DataFrame, truth: pd.DataFrame) -> None:
@@ -206,6 +229,22 @@ def large() -> tuple[pd.DataFrame, pd.DataFrame]:
     condition = np.where(treated, "treated", "untreated")
     table = pd.DataFrame(counts, index=[f"g{index}" for index in range(genes)], columns=names)
     return table, pd.DataFrame({"condition": condition}, index=names)
+
+
+def known(seed: int) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    genes, samples = 5_000, 12
+    base = np.exp(rng.normal(5, 1, genes))
+    dispersion = (0.05 + 1 / base) * np.exp(rng.normal(0, 0.5, genes))
+    treated = np.repeat([0, 1], samples // 2)
+    changed = rng.random(genes) < 0.2
+    change = np.log(4) * changed * rng.choice([-1, 1], genes)
+    means = np.exp(np.log(base)[:, None] + np.outer(change, treated)) * np.exp(rng.normal(0, 0.3, samples))
+    counts = rng.poisson(means * rng.gamma(1 / dispersion[:, None], dispersion[:, None], means.shape))
+    names = [f"s{index}" for index in range(samples)]
+    condition = np.where(treated, "treated", "untreated")
+    table = pd.DataFrame(counts, index=[f"g{index}" for index in range(genes)], columns=names)
+    return table, pd.DataFrame({"condition": condition}, index=names), changed
 
 
 if __name__ == "__main__":
