@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
+_LOG_THETA = 40.0
+"""Dispersions beyond e to this change no probability that single precision could show."""
 _SHIFT = 3
 """Steps of the recurrence before Stirling's series, which then holds to 1e-7 from zero on."""
 
@@ -27,8 +29,9 @@ def poisson_log_prob(counts: Float[Array, "*#shape"], log_rate: Float[Array, "*#
     """
     rate = jnp.exp(log_rate)
     some = jnp.where(counts > 0, counts, 1)
-    positive = -_stirling_error(some) - _deviance(some / rate, (some - rate) / rate, rate)
-    return jnp.where(counts > 0, positive - _HALF_LOG_TAU - 0.5 * jnp.log(some), -rate)
+    deviance = _deviance(some, jnp.log(some), rate, log_rate, some - rate)
+    positive = -_stirling_error(some) - deviance - _HALF_LOG_TAU - 0.5 * jnp.log(some)
+    return jnp.where(counts > 0, positive, -rate)
 
 
 def negative_binomial_log_prob(
@@ -41,22 +44,28 @@ def negative_binomial_log_prob(
         log_rate: Natural logarithm of the mean.
         log_theta: Natural logarithm of the inverse dispersion.
     """
-    rate, theta = jnp.exp(log_rate), jnp.exp(log_theta)
+    log_theta = jnp.clip(log_theta, -_LOG_THETA, _LOG_THETA)
+    theta = jnp.exp(log_theta)
     some = jnp.where(counts > 0, counts, 1)
     total = some + theta
+    log_total = jnp.log(total)
     # Of all trials, the expected numbers of either kind, and by how much there were more counts than that.
-    expected_theta, expected_counts = total * theta / (theta + rate), total * rate / (theta + rate)
-    surplus = theta * (some - rate) / (theta + rate)
+    log_share_of_theta, log_share_of_counts = (
+        -jax.nn.softplus(log_rate - log_theta),
+        -jax.nn.softplus(log_theta - log_rate),
+    )
+    share_of_theta, share_of_counts = jnp.exp(log_share_of_theta), jnp.exp(log_share_of_counts)
+    surplus = some * share_of_theta - theta * share_of_counts
     positive = (
         _stirling_error(total)
         - _stirling_error(theta)
         - _stirling_error(some)
-        - _deviance((theta + rate) / total, -surplus / expected_theta, expected_theta)
-        - _deviance(some / expected_counts, surplus / expected_counts, expected_counts)
+        - _deviance(theta, log_theta, total * share_of_theta, log_total + log_share_of_theta, -surplus)
+        - _deviance(some, jnp.log(some), total * share_of_counts, log_total + log_share_of_counts, surplus)
         - _HALF_LOG_TAU
-        + 0.5 * (jnp.log(theta) - jnp.log(total) - jnp.log(some))
+        + 0.5 * (log_theta - log_total - jnp.log(some))
     )
-    return jnp.where(counts > 0, positive, -theta * jnp.log1p(rate / theta))
+    return jnp.where(counts > 0, positive, -theta * jax.nn.softplus(log_rate - log_theta))
 
 
 def zero_inflated_log_prob(
@@ -88,8 +97,16 @@ def _stirling_error(z: Array) -> Array:
     return error + inverse * series
 
 
-def _deviance(ratio: Array, excess: Array, expected: Array) -> Array:
-    """Deviance expected x (r log r + 1 - r) of r = observed / expected, given r and r - 1, each to full precision."""
-    near = jnp.abs(excess) < 0.5
-    logarithm = jnp.where(near, jnp.log1p(jnp.where(near, excess, 0)), jnp.log(ratio))
-    return expected * (ratio * logarithm - excess)
+def _deviance(observed: Array, log_observed: Array, expected: Array, log_expected: Array, surplus: Array) -> Array:
+    """Deviance observed x log(observed / expected) - surplus, where surplus = observed - expected is given exactly.
+
+    Where the two are far apart nothing is divided by what was expected: that may be so small that the quotient, or its
+    slope, overflows.
+    """
+    near = jnp.abs(log_observed - log_expected) < 0.4
+    excess = jnp.where(near, surplus, 0) / jnp.where(near, expected, 1)
+    return jnp.where(
+        near,
+        expected * ((1 + excess) * jnp.log1p(excess) - excess),
+        observed * (log_observed - log_expected) - surplus,
+    )

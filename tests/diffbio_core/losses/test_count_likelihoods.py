@@ -2,9 +2,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scipy.special import expit
+from scipy.special import expit, gammaln
 from scipy.stats import nbinom, poisson
 
 from diffbio_core.losses.count_likelihoods import (
@@ -77,3 +77,36 @@ def test_gradients_are_those_of_scipy(log_rate, log_theta):
 def nbinom_log_prob64(log_rate: float, log_theta: float) -> float:
     rate, theta = np.exp(log_rate), np.exp(log_theta)
     return float(nbinom.logpmf(COUNTS[:7], theta, theta / (theta + rate)).sum())
+
+
+@settings(deadline=None, max_examples=50)
+@given(log_rate=st.floats(-300, 60), log_theta=st.floats(-80, 80), pi_logit=st.floats(-80, 80))
+@example(log_rate=-45.0, log_theta=0.0, pi_logit=0.0)  # The square of such a rate is 0 in single precision.
+@example(log_rate=-100.0, log_theta=-60.0, pi_logit=50.0)
+def test_probabilities_and_slopes_are_finite_however_unlikely_a_count_is(log_rate, log_theta, pi_logit):
+    laws = {
+        poisson_log_prob: (log_rate,),
+        negative_binomial_log_prob: (log_rate, log_theta),
+        zero_inflated_log_prob: (log_rate, log_theta, pi_logit),
+    }
+    for law, parameters in laws.items():
+
+        def total(parameters, law=law):
+            return law(COUNTS, *parameters).sum()
+
+        value, slopes = jax.value_and_grad(total)(tuple(map(single, parameters)))
+        assert np.isfinite([value, *slopes]).all(), law
+
+
+@pytest.mark.parametrize("log_rate", [-87.0, -45.0, -20.0, 20.0])
+def test_unlikely_counts_keep_their_digits(log_rate):
+    np.testing.assert_allclose(
+        poisson_log_prob(COUNTS, single(log_rate)), poisson.logpmf(COUNTS, np.exp(log_rate)), rtol=1e-5
+    )
+    # scipy's negative binomial loses a rate that is this small beside theta.
+    theta, total = np.exp(2.0), np.logaddexp(2.0, log_rate)
+    counts = COUNTS.astype(float)
+    coefficients = gammaln(counts + theta) - gammaln(theta) - gammaln(counts + 1)
+    expected = coefficients + theta * (2.0 - total) + counts * (log_rate - total)
+    found = negative_binomial_log_prob(COUNTS, single(log_rate), single(2.0))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
