@@ -1,6 +1,7 @@
-"""Differential expression beside DESeq2 in R and PyDESeq2: how close the numbers are, how long each takes, what is found.
+"""Differential expression beside DESeq2 in R and PyDESeq2: how close its numbers are, what it finds, how long it takes.
 
-    python benchmarks/differential_expression.py [--pydeseq2 PYTHON] [--rscript RSCRIPT] [--rounds 3] [--only pasilla|large|known ...]
+    python benchmarks/differential_expression.py [--pydeseq2 PYTHON] [--rscript RSCRIPT] [--rounds 3]
+                                                 [--only pasilla|large|known ...]
 
 `--pydeseq2` is an interpreter of an environment of its own with PyDESeq2, `--rscript` an Rscript with DESeq2. All sides
 get the same counts in the same run, in turn; the first call of each is not counted, nor is the reading of files. Each
