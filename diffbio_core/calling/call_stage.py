@@ -9,6 +9,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Float
 
+from diffbio_core.calling.calibration import Calibration, candidate_kinds
 from diffbio_core.calling.device_batches import DeviceBatches
 from diffbio_core.calling.genotyping import AlleleEvidence
 from diffbio_core.candidates.views import (
@@ -46,11 +47,18 @@ class CallStage:
         join_threads: Whether the candidates of shards that several threads work on go through the pipeline together:
             as they should where it runs on another device than the threads do, which is found out if not given.
         batch_size: Candidates that go through it at once; that of the device if not given.
+        calibration: Of the probabilities; none if not given.
     """
 
     def __init__(
-        self, pipeline: AlleleCallingPipeline, *, join_threads: bool | None = None, batch_size: int | None = None
+        self,
+        pipeline: AlleleCallingPipeline,
+        *,
+        join_threads: bool | None = None,
+        batch_size: int | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
+        self._calibration = calibration or Calibration.none()
         on_cpu = jax.default_backend() == "cpu"
         self._batch_size = batch_size or (BATCH_SIZE if on_cpu else DEVICE_BATCH_SIZE)
         join_threads = not on_cpu if join_threads is None else join_threads
@@ -80,6 +88,7 @@ class CallStage:
         number = len(planes.candidates)
         logs = np.zeros((number, 3))
         supports, matches = np.zeros(number, np.int32), np.zeros(number, np.int32)
+        tract = np.zeros(number, np.int32)
         bucket = np.searchsorted(ROW_BUCKETS, depth.shown)
         pending: list[tuple[np.ndarray, jax.Array | Future[np.ndarray]]] = []
         for index, rows in enumerate(ROW_BUCKETS):
@@ -88,11 +97,13 @@ class CallStage:
                 which = chosen[start : start + self._batch_size]
                 length = None if self._joined else self._batch_size
                 views = cut_views(planes, which, rows, length, depth=depth, limits=self._limits)
+                tract[which] = views.tract[: which.size]
                 supports[which], matches[which] = (counts[: which.size] for counts in _count_reads(views))
                 pending.append((which, self._joined.submit(views) if self._joined else self.classify(views.arrays())))
         for which, result in pending:
             found = result.result() if isinstance(result, Future) else np.asarray(result, np.float64)
             logs[which] = found[: which.size]
+        logs = self._calibration(logs, candidate_kinds(planes.candidates.length, tract), depth.shown)
         return AlleleEvidence(logs, supports, matches, depth.shown, depth.covering + planes.candidates.thinned)
 
 

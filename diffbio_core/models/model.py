@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from diffbio_core.calling.calibration import Calibration
 from diffbio_core.whole_file import write_whole
 
 FEATURES: dict[str, int] = {"version": 3, "flank": 16, "pileup_channels": 58, "summary_channels": 27}
@@ -49,6 +50,10 @@ def load_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     if differing:
         told = ", ".join(f"{name} is {features.get(name)}, expected {FEATURES.get(name)}" for name in differing)
         raise ModelError(f"{folder} was trained on other features: {told}")
+    try:
+        Calibration.from_card(card)
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"{folder / _CARD}: {error}") from error
     found = _sha256(folder / _PARAMETERS)
     if found != expected:
         raise ModelError(f"{folder / _PARAMETERS} has sha256 {found}, its card says {expected}")
@@ -62,6 +67,8 @@ def model_identity(card: dict[str, Any]) -> str:
         card: As `load_card` gives it.
     """
     entries = {name: card.get(name) for name in ("features", "config", "parameters_sha256")}
+    if card.get("calibration") is not None:
+        entries["calibration"] = card["calibration"]
     return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
 

@@ -95,14 +95,17 @@ def _open_files(reads: str, reference: str, work: str, state: object) -> tuple[R
 
 @lru_cache(maxsize=_RUNS)
 def _call_stage(model: str, identity: str) -> CallStage:
+    from diffbio_core.calling.calibration import Calibration
     from diffbio_core.calling.call_stage import CallStage
     from diffbio_core.models import load_card, load_model, model_identity
 
-    def check() -> None:
-        if model_identity(load_card(model)) != identity:
+    def check() -> Calibration:
+        card = load_card(model)
+        if model_identity(card) != identity:
             raise FileChangedError(f"{model} holds another model than when the run began")
+        return Calibration.from_card(card)
 
     check()
     pipeline = load_model(model)
-    check()  # so that what was loaded in between is that model
-    return CallStage(pipeline)
+    calibration = check()  # so that what was loaded in between is that model
+    return CallStage(pipeline, calibration=calibration)
