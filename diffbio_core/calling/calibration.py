@@ -119,29 +119,6 @@ def fit_calibration(
     return fitted
 
 
-def reliability(
-    told: Float64[np.ndarray, " records"], right: np.ndarray, edges: tuple[float, ...] = (0, 3, 6, 10, 15, 20, 30, 50)
-) -> list[tuple[float, float, int, int, float]]:
-    """The reliability curve of QUAL or GQ.
-
-    Args:
-        told: Phred-scaled probability of each record that it is wrong.
-        right: Whether it is right.
-        edges: Phred at which each bin begins; the last has no end.
-
-    Returns:
-        Per bin that holds any: where it begins and ends, records, wrong ones, and how many should be wrong.
-    """
-    right = np.asarray(right, bool)
-    curve: list[tuple[float, float, int, int, float]] = []
-    for low, high in zip(edges, (*edges[1:], np.inf), strict=True):
-        inside = (told >= low) & (told < high)
-        if np.any(inside):
-            wrong = int(np.count_nonzero(inside & ~right))
-            curve.append((low, high, int(inside.sum()), wrong, float((10 ** (-told[inside] / 10)).sum())))
-    return curve
-
-
 def _scaled(logs: np.ndarray, slope: np.ndarray, offset: np.ndarray) -> np.ndarray:
     scaled = logs * np.asarray(slope)[..., None]
     scaled[:, 0] += offset

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffbio_core.calling.calibration import Calibration, candidate_kinds, fit_calibration, reliability
+from diffbio_core.calling.calibration import Calibration, candidate_kinds, fit_calibration
 from diffbio_core.models import ModelError, default_model_path, load_card, model_identity
 
 
@@ -96,12 +96,3 @@ def test_a_broken_calibration_is_refused_with_the_card_that_holds_it(model, entr
     with pytest.raises(ModelError, match=told) as raised:
         load_card(with_calibration(model, entry))
     assert "card.json" in str(raised.value)
-
-
-def test_the_curve_counts_what_is_wrong_and_what_should_be():
-    told = np.array([1.0, 10.0, 10.0, 60.0])
-    assert reliability(told, np.array([False, True, False, True])) == [
-        (0, 3, 1, 1, pytest.approx(10**-0.1)),
-        (10, 15, 2, 1, pytest.approx(0.2)),
-        (50, np.inf, 1, 0, pytest.approx(1e-6)),
-    ]
