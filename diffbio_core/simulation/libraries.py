@@ -15,8 +15,8 @@ SLIPPAGE = (0.3, 10.0)
 """Multiple of typical slippage, log-uniform."""
 
 HOMOPOLYMER_SLIPPAGE = (0.7, 4.0)
-"""Further multiple in homopolymers, log-uniform: a PCR library of HG002 slips about 15 times as often as is typical there,
-and four times in repeats of two bases."""
+"""Further multiple in homopolymers, log-uniform: a PCR library of HG002 slips about 15 times as often as is
+typical in those of 8-9 bp, and four times in repeats of two bases."""
 
 
 def draw_library(rng: np.random.Generator, depths: tuple[float, float] = DEPTHS) -> SequencingModel:
