@@ -18,6 +18,7 @@ from diffbio_flows.reports.summary import ShardTotals, WorkSummary
 from diffbio_flows.runs.layout import writing
 from diffbio_flows.runs.plan import bp_per_task
 from diffbio_flows.runs.run_log import LOGGER, run_log
+from diffbio_flows.shards.kernels import are_compiled
 from diffbio_flows.shards.message import ShardResult, ShardTask
 from diffbio_flows.shards.worker import warm_up
 
@@ -171,6 +172,8 @@ class ShardRun(ABC, Generic[Summary]):
         Raises:
             ClusterLostError: None could be started or reached.
         """
+        if not are_compiled():
+            self.progress.stage("compile kernels, which is done once")
         executor = open_executor(config)
         self.held.enter_context(self._cluster).enter_context(executor)
         executor.warm_up(warm_up)

@@ -26,6 +26,9 @@ def store_shard(task: ShardTask) -> ShardTask:
 
 
 def warm_up() -> None:
-    """Imports the stages, so that a worker does that while the run is still being planned."""
+    """Compiles and imports the stages, so that a worker does that while the run is still being planned."""
+    from diffbio_flows.shards.kernels import compile_kernels
+
+    compile_kernels()
     import diffbio_core.calling.call_stage  # noqa: F401
     import diffbio_flows.shards.process  # noqa: F401

@@ -1,0 +1,101 @@
+"""Kernels compiled before they are needed, each by one of the processes that keep them in one folder.
+
+After an installation every worker lacks every kernel. Left alone, each of them would compile all.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+GRID = (512, 256, 1)
+
+
+def project() -> None:
+    """Compiles what packs reads into planes, for no reads at all: types are what a kernel is compiled for."""
+    from diffbio_core.reads.thinning import IntervalReads
+    from diffbio_core.windows.grid import Shard, WindowGrid
+    from diffbio_core.windows.packing import pack_shard, shard_interval
+
+    grid, shard = WindowGrid(*GRID), Shard("1", 0, 0, 1)
+    none = IntervalReads.none(shard_interval(shard, grid, grid.reference_length, 0))
+    pack_shard(none, np.zeros(grid.positions, np.uint8), shard, grid, grid.reference_length)
+
+
+def scan() -> None:
+    """Compiles what finds and describes the records of a BAM, for no records."""
+    from diffbio_core.reads.thinning import Interval, scan_records
+
+    scan_records(np.empty(0, np.uint8), Interval(0, 0, 512, 0, 512))
+
+
+def cut() -> None:
+    """Compiles what cuts the views of candidates, for no candidates."""
+    from diffbio_core.candidates.discovery import CandidateTable
+    from diffbio_core.candidates.views import cut_views
+    from diffbio_core.windows.grid import Shard, WindowGrid
+    from diffbio_core.windows.lanes import LaneRows
+    from diffbio_core.windows.planes import LANES_PER_BLOCK, PlaneBuffers, ShardPlanes
+
+    grid, shard = WindowGrid(*GRID), Shard("1", 0, 0, 1)
+    reads, indels = LaneRows.room(0, 0, 0).by_lane(LANES_PER_BLOCK)
+    planes = ShardPlanes(
+        shard, grid, grid.reference_length, np.zeros((1, grid.positions), np.uint8), reads=reads, indels=indels,
+        candidates=CandidateTable.none(), **PlaneBuffers().take(1, 1, grid.positions),
+    )  # fmt: skip
+    cut_views(planes, np.empty(0, np.int32), LANES_PER_BLOCK)
+
+
+GROUPS: Mapping[str, Callable[[], None]] = {"project": project, "scan": scan, "cut": cut}
+"""What is compiled by one process at a time, the slowest first."""
+
+
+def kernel_folder() -> Path | None:
+    """Where kernels of this state of the sources are kept; None where they are kept nowhere."""
+    folder = os.environ.get("NUMBA_CACHE_DIR")
+    return Path(folder) if folder else None
+
+
+def are_compiled() -> bool:
+    """Whether no process has to compile kernels any more, as far as the folder tells."""
+    folder = kernel_folder()
+    return folder is not None and all((folder / f"{name}.compiled").exists() for name in GROUPS)
+
+
+def compile_kernels(groups: Mapping[str, Callable[[], None]] = GROUPS) -> None:
+    """Compiles those groups that no other process has compiled or is compiling, and waits for those that one is.
+
+    Args:
+        groups: What compiles each.
+    """
+    folder = kernel_folder()
+    if folder is None:
+        return
+    busy = [name for name, work in groups.items() if not _compiled(folder, name, work, wait=False)]
+    for name in busy:
+        # Its process may have died.
+        _compiled(folder, name, groups[name], wait=True)
+
+
+def _compiled(folder: Path, name: str, work: Callable[[], None], *, wait: bool) -> bool:
+    """Compiles a group unless that is done; False where another process is at it and is not to be waited for."""
+    mark = folder / f"{name}.compiled"
+    if mark.exists():
+        return True
+    try:
+        with (folder / f"{name}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                return False
+            if not mark.exists():
+                work()
+                mark.touch()
+    except OSError:
+        # A folder that cannot be locked or written: every process compiles for itself.
+        return True
+    return True

@@ -1,0 +1,57 @@
+"""Each group of kernels is compiled by one process, and the others wait for it."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from diffbio_flows.shards.kernels import GROUPS, are_compiled, compile_kernels, cut, project, scan
+
+
+def test_every_group_is_compiled_once_and_nobody_goes_on_before_all_are(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    done: list[str] = []
+    both = threading.Barrier(2)
+
+    def first():
+        both.wait(timeout=60)
+        done.append("first")
+
+    def second():
+        both.wait(timeout=60)
+        done.append("second")
+
+    def worker(_):
+        compile_kernels({"first": first, "second": second})
+        return sorted(done)
+
+    # The barrier lets neither group end before the other has begun, which one worker alone could not do.
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(worker, range(2))) == [["first", "second"]] * 2
+    assert worker(0) == ["first", "second"]
+
+
+def test_a_group_that_fails_is_left_to_the_next_process(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    done: list[int] = []
+
+    def fails():
+        done.append(1)
+        raise RuntimeError
+
+    for _ in range(2):
+        try:
+            compile_kernels({"group": fails})
+        except RuntimeError:
+            continue
+    assert done == [1, 1]
+
+
+def test_what_is_compiled_is_noted_for_each_state_of_the_sources(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    assert not are_compiled()
+    compile_kernels(dict.fromkeys(GROUPS, lambda: None))
+    assert are_compiled()
+
+
+def test_the_groups_run_on_nothing_at_all():
+    for group in (project, scan, cut):
+        group()
