@@ -43,9 +43,10 @@ def cut() -> None:
 
     grid, shard = WindowGrid(*GRID), Shard("1", 0, 0, 1)
     reads, indels = LaneRows.room(0, 0, 0).by_lane(LANES_PER_BLOCK)
+    cells = PlaneBuffers().take(1, 1, grid.positions)
     planes = ShardPlanes(
         shard, grid, grid.reference_length, np.zeros((1, grid.positions), np.uint8), reads=reads, indels=indels,
-        candidates=CandidateTable.none(), **PlaneBuffers().take(1, 1, grid.positions),
+        candidates=CandidateTable.none(), base=cells["base"], base_quality=cells["base_quality"],
     )  # fmt: skip
     cut_views(planes, np.empty(0, np.int32), LANES_PER_BLOCK)
 
