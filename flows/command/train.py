@@ -11,6 +11,7 @@ from diffbio_flows.command.options import FILE, cluster_options, json_option, sh
 
 @click.command()
 @click.argument("sets", type=FILE, required=False, metavar="[SETS.toml]")
+@click.option("--shipped", is_flag=True, help="Follow the recipe of the shipped model instead of a file of sets.")
 @click.option("--store", metavar="STORE", help="Window store of the only set, instead of a file of sets.")
 @click.option("--truth", type=FILE, metavar="VCF", help="True variants of the only set.")
 @click.option("--confident", type=FILE, metavar="BED", help="Where the only set's truth is complete.")

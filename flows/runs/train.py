@@ -28,7 +28,9 @@ from diffbio_flows.training.labelling import LabelSummary, LabelTask, label_shar
 from diffbio_flows.training.parameters import TrainParameters
 from diffbio_flows.training.plan import PlannedShard, TrainingPlan
 from diffbio_flows.training.preflight import CheckedSet, check_sets
+from diffbio_flows.training.recipe import make_sets, read_recipe
 from diffbio_flows.training.schedule import BatchShape
+from diffbio_flows.training.sets import TrainingSet, checked_names
 
 Told = Callable[[str, int, int, float | None], None]
 """Takes a stage, steps done, steps in all, and the loss where there is one."""
@@ -158,12 +160,12 @@ class TrainingRun(ShardRun[TrainingSummary]):
         return WorkDirectory(self.parameters.work_path)
 
     def _check(self) -> None:
-        parameters = self.parameters
         problems: list[Problem] = []
         try:
-            self._sets, problems = check_sets(parameters.training_sets())
+            self._sets, problems = check_sets(self._training_sets())
         except InputError as error:
             problems += error.problems
+        parameters = self.parameters
         parameters.cluster_config()
         problems += _check_places(parameters, resumes=self._work.is_unfinished)
         if parameters.resume and not any((parameters.work_path / CHECKPOINTS).glob("[0-9]*")):
@@ -173,6 +175,22 @@ class TrainingRun(ShardRun[TrainingSummary]):
             problems += self._work.problems(self._identity())
         if problems:
             raise InputError(list(dict.fromkeys(problems)))
+
+    def _training_sets(self) -> tuple[TrainingSet, ...]:
+        """The sets, those of a recipe once they are made; its options take the place of the parameters'."""
+        path = self.parameters.recipe
+        if path is None:
+            return self.parameters.training_sets()
+        recipe = read_recipe(path)
+        problems = _check_places(self.parameters, resumes=self._work.is_unfinished)
+        if problems:
+            raise InputError(problems)
+        options = {"output": self.parameters.output, **recipe.options}
+        TrainParameters(shipped=True, **options)  # refuses what is no option
+        self.parameters = self.parameters.model_copy(update=recipe.options)
+        where = {name: getattr(self.parameters, name) for name in ("workers", "scheduler", "cluster")}
+        folder = self._work.path.with_name(f"{self._work.path.name}.sets")
+        return checked_names(make_sets(recipe, folder, self.told, **where), str(path))
 
     def _identity(self) -> dict[str, Any]:
         """What makes another training of it."""

@@ -16,7 +16,8 @@ class TrainParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    sets: Path | None = Field(default=None, description="TOML file of training sets")
+    sets: Path | None = Field(default=None, description="TOML file of training sets, or a recipe that makes them")
+    shipped: bool = Field(default=False, description="Follow the recipe of the shipped model")
     store: str | None = Field(default=None, description="Window store of the only set: a folder, or a URL")
     truth: Path | None = Field(default=None, description="VCF of its true variants")
     confident: Path | None = Field(default=None, description="BED of where its truth is complete")
@@ -45,9 +46,20 @@ class TrainParameters(BaseModel):
         if self.sets is not None and (any(single.values()) or self.validation):
             raise ValueError("a file of sets goes with none of --store, --truth, --confident and --validation")
         missing = [f"--{name}" for name, value in single.items() if value is None]
-        if self.sets is None and missing:
+        if self.shipped and (self.sets is not None or any(single.values())):
+            raise ValueError("--shipped goes with no sets")
+        if self.sets is None and missing and not self.shipped:
             raise ValueError(f"a file of sets is needed, or {', '.join(missing)}")
         return self
+
+    @property
+    def recipe(self) -> Path | None:
+        """The recipe, where there is one to follow."""
+        from diffbio_flows.training.recipe import is_recipe, shipped_recipe
+
+        if self.shipped:
+            return shipped_recipe()
+        return self.sets if self.sets is not None and is_recipe(self.sets) else None
 
     @property
     def work_path(self) -> Path:

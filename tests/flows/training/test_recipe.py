@@ -1,0 +1,63 @@
+"""A recipe makes its sets, trains on them, and makes nothing again that is there."""
+
+import json
+
+import pytest
+
+from diffbio_core.problems import InputError
+from diffbio_flows import train_model
+from diffbio_flows.training.recipe import read_recipe, shipped_recipe
+
+RECIPE = """
+[options]
+epochs = 1
+batch = 8
+channels = 8
+
+[[simulated]]
+name = "seen"
+seed = 3
+megabases = 0.02
+depths = [15.0, 20.0]
+rate = 5.0
+
+[[simulated]]
+name = "apart"
+seed = 4
+megabases = 0.02
+depths = [15.0, 20.0]
+rate = 5.0
+role = "validation"
+"""
+
+
+@pytest.mark.slow
+def test_a_recipe_is_followed_and_its_sets_are_made_once(in_process, tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE)
+    fields = {"sets": recipe, "output": tmp_path / "model", "cluster": in_process}
+    first = train_model(**fields)
+    assert sum(first.sets["seen"]["training"]) > 0
+    assert sum(first.sets["apart"]["validation"]) > 0
+    assert not any(tmp_path.rglob("reads.bam"))
+    store = tmp_path / "model.work.sets" / "seen" / "windows.zarr" / "zarr.json"
+    made = store.stat().st_mtime_ns
+    again = train_model(**{**fields, "output": tmp_path / "other", "work_dir": tmp_path / "model.work", "force": True})
+    assert store.stat().st_mtime_ns == made
+    assert again.parameters_sha256 == first.parameters_sha256
+    assert json.loads((tmp_path / "model" / "card.json").read_text())["training"]["epochs"] == 1
+
+
+def test_the_recipe_of_the_shipped_model_can_be_read():
+    if not (shipped_recipe().parents[3] / "shared" / "data" / "grch38").exists():
+        pytest.skip("needs ../shared/data/grch38")
+    recipe = read_recipe(shipped_recipe())
+    assert {one.role for one in recipe.simulated} == {"training", "validation"}
+    assert len({one.seed for one in recipe.simulated}) == len(recipe.simulated)
+
+
+def test_a_fault_of_a_recipe_is_named(tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE.replace("rate", "rte", 1))
+    with pytest.raises(InputError, match=r"simulated\.0\.rte: Extra inputs are not permitted"):
+        read_recipe(recipe)
