@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 
 from prefect import get_run_logger
@@ -26,6 +26,9 @@ from diffbio_flows.runs.parameters import RunParameters
 
 # What a full disk, a full quota and a file server that is gone say. Errors come from workers as text.
 _PASSING = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.EIO))
+
+# Seconds that a slot is held beyond the last sign of its run: the least that Prefect takes.
+_LEASE = 60.0
 
 GPUS = "diffbio-gpu"
 """Name of Prefect's concurrency limit whose slots are GPUs."""
@@ -55,12 +58,17 @@ def on_machine(machine: MachineGroup, parameters: RunParameters) -> Iterator[Non
     Raises:
         RunTooLongError: It took longer.
     """
-    with concurrency(slot_name(machine.cluster), raise_on_lease_renewal_failure=False), _gpus(parameters):
+    with _slots(slot_name(machine.cluster)), _gpus(parameters):
         try:
             with timeout(machine.hours * 3600.0, RunTooLongError):
                 yield
         except RunTooLongError:
             raise RunTooLongError(f"the run took more than its {machine.hours:g} hours") from None
+
+
+def _slots(name: str, number: int = 1) -> AbstractContextManager[None]:
+    """Slots of a limit, which come free soon after a run that was killed; a server that is gone does not end a run."""
+    return concurrency(name, number, lease_duration=_LEASE, raise_on_lease_renewal_failure=False)
 
 
 def slot_name(cluster: str) -> str:
@@ -76,7 +84,7 @@ def _gpus(parameters: RunParameters) -> Iterator[None]:
         return
     from diffbio_cluster.executors.local_gpu import visible_gpus
 
-    with concurrency(GPUS, len(config.gpus or visible_gpus()) or 1, raise_on_lease_renewal_failure=False):
+    with _slots(GPUS, len(config.gpus or visible_gpus()) or 1):
         yield
 
 

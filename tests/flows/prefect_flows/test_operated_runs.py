@@ -1,0 +1,155 @@
+"""Deployments on a real server with a real worker: runs that are left alone, and runs under which things die."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.flows.prefect_flows.conftest import Site, finished
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def undisturbed(individual, tmp_path_factory) -> bytes:
+    """The VCF of a plain run."""
+    from diffbio_flows import call_variants
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "cluster.toml").write_text('kind = "in-process"\n')
+    call_variants(
+        reads=individual.reads,
+        reference=individual.reference,
+        output=folder / "calls.vcf.gz",
+        cluster=folder / "cluster.toml",
+        keep_windows=False,
+    )
+    return (folder / "calls.vcf.gz").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def inputs(site, individual) -> dict[str, str]:
+    """Reads and reference below the root."""
+    for path in individual.reads.parent.glob("re*"):
+        (site.data / path.name).hardlink_to(path)
+    return {"reads": f"{site.data}/{individual.reads.name}", "reference": f"{site.data}/{individual.reference.name}"}
+
+
+class Called:
+    """A run of ``call/on-demand`` with one worker, whose output has the name of its test."""
+
+    def __init__(self, site: Site, inputs: dict[str, str], name: str) -> None:
+        self.site, self._inputs = site, inputs
+        self.output = site.data / f"{name}.simulated.vcf.gz"
+        self._name = f"{name}.{{sample}}.vcf.gz"
+        self.id = ""
+
+    def trigger(self, machine: dict[str, object] | None = None, **more: object) -> None:
+        output = {"folder": str(self.site.data), "name": self._name}
+        parameters = {"input": self._inputs, "output": output, "machine": {"workers": 1} | (machine or {})}
+        self.id = self.site.trigger("call/on-demand", parameters, **more)
+
+    @property
+    def work(self) -> Path:
+        return self.output.with_name(f"{self.output.name}.work")
+
+    @property
+    def resumed(self) -> int:
+        return json.loads((self.work / "summary.json").read_text())["work"]["resumed_shards"]
+
+    def pause(self) -> list[psutil.Process]:
+        return self.site.pause_at_first_shard(self.id, self.work)
+
+    def completes(self) -> bytes:
+        state = self.site.state(self.id)
+        assert state["type"] == "COMPLETED", state["message"]
+        return self.output.read_bytes()
+
+
+@pytest.fixture
+def called(site, inputs, request) -> Called:
+    return Called(site, inputs, request.node.name)
+
+
+def go_on(family: list[psutil.Process]) -> None:
+    family[0].send_signal(signal.SIGCONT)
+
+
+def all_gone(family: list[psutil.Process]) -> bool:
+    return psutil.wait_procs(family, timeout=60)[1] == []
+
+
+def test_a_run_of_the_form_gives_the_bytes_of_the_plain_run_and_shows_what_it_did(site, called, undisturbed):
+    called.trigger()
+    assert called.completes() == undisturbed
+    assert f"records in {called.output}" in site.flow_run(called.id)["state"]["message"]
+    shown = site.artifacts(called.id)
+    assert shown["call-progress"]["data"] == 100
+    assert shown["call-progress"]["description"].startswith("4/4 shards, ")
+    assert shown["call-summary"]["data"].startswith("# Calls of simulated")
+
+
+def test_bad_input_is_told_with_its_file_and_not_tried_again(site, inputs):
+    given = {"input": inputs | {"reads": "/etc/passwd"}, "output": {"folder": str(site.data), "name": "../x.vcf.gz"}}
+    run = site.trigger("call/on-demand", given)
+    state = site.state(run)
+    assert state["type"] == "FAILED"
+    assert "InputError: reads: /etc/passwd lies outside the allowed folders" in state["message"]
+    assert site.flow_run(run)["run_count"] == 1
+    assert "| reads | /etc/passwd lies outside the allowed folders. " in site.artifacts(run)["failure"]["data"]
+    # Errors are kept for other processes: as text.
+    kept = list((site.folder / "home" / "storage").iterdir())
+    assert kept
+    assert all({"__exc_type__", "message"} == json.loads(path.read_text()).keys() for path in kept)
+
+
+@pytest.mark.parametrize("own", [{"env": {"DIFFBIO_DEPLOYMENT": "/tmp/mine.toml"}}, {"command": "false"}])
+def test_a_run_cannot_bring_variables_or_a_command_of_its_own(site, inputs, own):
+    given = {"input": inputs, "output": {"folder": str(site.data)}}
+    with pytest.raises(httpx.HTTPStatusError, match="422"):
+        site.trigger("call/on-demand", given, job_variables=own)
+
+
+def test_a_run_that_takes_too_long_is_stopped_and_not_tried_again(site, called):
+    called.trigger(machine={"hours": 1e-4})
+    state = site.state(called.id)
+    assert state["type"] == "FAILED"
+    assert "the run took more than its 0.0001 hours" in state["message"]
+    assert site.flow_run(called.id)["run_count"] == 1
+    assert not called.output.exists()
+
+
+def test_a_cancelled_run_stops_its_workers_and_goes_on_when_retried(site, called, undisturbed):
+    called.trigger()
+    family = called.pause()
+    site.set_state(called.id, type="CANCELLING")
+    go_on(family)
+    assert site.state(called.id)["type"] == "CANCELLED"
+    assert all_gone(family)
+    assert 0 < len(finished(called.work)) < 4
+    site.set_state(called.id, type="SCHEDULED", name="AwaitingRetry")
+    assert called.completes() == undisturbed
+    assert called.resumed > 0
+
+
+def test_a_run_outlives_prefects_worker(site, called, undisturbed):
+    called.trigger()
+    family = called.pause()
+    site.kill(site.worker)
+    go_on(family)
+    assert called.completes() == undisturbed
+    site.start_worker()
+
+
+def test_a_run_outlives_prefects_server(site, called, undisturbed):
+    called.trigger()
+    family = called.pause()
+    site.kill(site.server)
+    go_on(family)
+    site.start_server()
+    assert called.completes() == undisturbed
