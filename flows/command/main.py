@@ -10,6 +10,7 @@ import click
 from diffbio_core import __version__
 from diffbio_flows.command.call import call
 from diffbio_flows.command.cells import cells
+from diffbio_flows.command.cohort import cohort
 from diffbio_flows.command.de import de
 from diffbio_flows.command.evaluate import evaluate
 from diffbio_flows.command.ingest import ingest
@@ -32,5 +33,5 @@ def diffbio() -> None:
     """Germline small variants from aligned reads, by a caller whose every stage is differentiable."""
 
 
-for command in (call, ingest, train, evaluate, simulate, model, de, perturb, cells):
+for command in (call, cohort, ingest, train, evaluate, simulate, model, de, perturb, cells):
     diffbio.add_command(command)

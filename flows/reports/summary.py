@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from diffbio_flows.reports.sex import ObservedSex
 from diffbio_flows.shards.message import ShardResult
 
 _PURINES = frozenset("AG")
@@ -101,6 +102,7 @@ class ShardTotals:
         counters: Counts by name.
         seconds: Time by stage, added over workers.
         peak_memory_mb: Highest resident memory of any worker (MB).
+        depths: By contig, positions by the number of reads that cover them.
     """
 
     shards: int = 0
@@ -108,6 +110,7 @@ class ShardTotals:
     counters: Mapping[str, int] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     peak_memory_mb: float = 0.0
+    depths: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, results: Iterable[ShardResult]) -> ShardTotals:
@@ -115,12 +118,22 @@ class ShardTotals:
         shards, core_bp, peak = 0, 0, 0.0
         counters: Counter[str] = Counter()
         seconds: Counter[str] = Counter()
+        depths: dict[str, list[int]] = {}
         for result in results:
             shards, core_bp, peak = shards + 1, core_bp + result.core_bp, max(peak, result.peak_memory_mb)
             counters.update(result.counters)
             for stage, time in result.seconds.items():
                 seconds[stage] += time  # type: ignore[assignment]
-        return cls(shards, core_bp, dict(counters), dict(seconds), peak)
+            if any(result.depths):
+                known = depths.setdefault(result.contig, [])
+                known += [0] * (len(result.depths) - len(known))
+                for depth, positions in enumerate(result.depths):
+                    known[depth] += positions
+        return cls(shards, core_bp, dict(counters), dict(seconds), peak, depths)
+
+    def mean_depths(self) -> dict[str, float]:
+        """Mean number of reads over a position, by contig, of those where any was looked at."""
+        return {contig: mean_depth([depths]) for contig, depths in self.depths.items()}
 
 
 @dataclass(frozen=True)
@@ -157,6 +170,7 @@ class CallSummary:
         made_of: What determines the records, as the header of the VCF has it.
         worked_off: How they were worked off: command, parameters, times, machine, versions.
         warnings: What is odd about the input.
+        sex: What the depth of X and Y says, of a human reference.
     """
 
     output: str
@@ -169,8 +183,25 @@ class CallSummary:
     made_of: Mapping[str, Mapping[str, str | int]] = field(default_factory=dict)
     worked_off: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    sex: ObservedSex | None = None
+
+    @property
+    def mean_depth(self) -> float:
+        """Mean number of reads over a position, of autosomes where the reference is a human one."""
+        depths = self.work.totals.depths
+        chosen = self.sex.autosomes if self.sex is not None else ()
+        return mean_depth([depths[contig] for contig in chosen or depths if contig in depths])
 
     def to_json(self) -> dict[str, Any]:
         """Plain types only."""
         ratios = {"ti_tv": self.variants.ti_tv, "het_hom": self.variants.het_hom}
-        return asdict(self) | {"variants": asdict(self.variants) | ratios}
+        return asdict(self) | {"variants": asdict(self.variants) | ratios, "mean_depth": round(self.mean_depth, 2)}
+
+
+def mean_depth(depths: Iterable[Sequence[int]]) -> float:
+    """Mean depth of positions that are counted by depth, 0 where there are none."""
+    bases = positions = 0
+    for counts in depths:
+        bases += sum(depth * count for depth, count in enumerate(counts))
+        positions += sum(counts)
+    return bases / positions if positions else 0.0

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from diffbio_core.calling.copy_numbers import HumanBuild
 from diffbio_flows.reports.progress import Progress
+from diffbio_flows.reports.sex import observed_sex
 from diffbio_flows.reports.summary import CallSummary, ShardTotals, VariantCounts
 from diffbio_flows.runs.layout import StoreOrigin, index_reference, lay_out_store
 from diffbio_flows.runs.outputs import merge_calls, write_summary
@@ -43,11 +45,23 @@ class CallRun(ShardRun[CallSummary]):
 
     Attributes:
         parameters: What to do.
+
+    Args:
+        parameters: See above.
+        progress: Told how far the run is.
+        anew: Whether what an unfinished run of other inputs left in the work directory goes, instead of being refused.
     """
 
-    def __init__(self, parameters: CallParameters, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        parameters: CallParameters,
+        progress: Progress | None = None,
+        *,
+        anew: bool = False,
+    ) -> None:
         super().__init__(progress)
         self.parameters = parameters
+        self._anew = anew
         self._plan: CallPlan | None = None
         self._summary: CallSummary | None = None
 
@@ -79,11 +93,11 @@ class CallRun(ShardRun[CallSummary]):
 
     def check(self) -> None:
         """Looks at the input, and nothing else; taken once, by whoever comes first."""
-        self._plan = plan_call(self.parameters)
+        self._plan = plan_call(self.parameters, anew=self._anew)
         self.warn(self._plan.warnings)
 
     def _start_workers(self) -> None:
-        work = self.held.enter_context(self.plan.work.claim(self.plan.identity()))
+        work = self.held.enter_context(self.plan.work.claim(self.plan.identity(), anew=self._anew))
         self.keep_log(work.log)
         self.open_workers(self.parameters.cluster_config().with_scratch(work.scratch.resolve()))
 
@@ -135,5 +149,6 @@ class CallRun(ShardRun[CallSummary]):
             made_of=made_of(plan),
             worked_off=worked_off(self.parameters, self.started),
             warnings=tuple(map(str, plan.warnings)),
+            sex=observed_sex(totals.mean_depths(), HumanBuild.of(plan.contigs)),
         )
         write_summary(work, self._summary)

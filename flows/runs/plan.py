@@ -99,8 +99,12 @@ class CallPlan:
         return call_identity(self.parameters, self.model)
 
 
-def plan_call(parameters: CallParameters) -> CallPlan:
+def plan_call(parameters: CallParameters, *, anew: bool = False) -> CallPlan:
     """Checks the input of a call run and works out what it will do; writes nothing.
+
+    Args:
+        parameters: What is asked for.
+        anew: See `WorkDirectory.problems`.
 
     Raises:
         InputError: With every problem found.
@@ -118,7 +122,7 @@ def plan_call(parameters: CallParameters) -> CallPlan:
         pass  # The check below tells which file is missing.
     else:
         work = WorkDirectory(parameters.work_path)
-        more += work.problems(identity)
+        more += work.problems(identity, anew=anew)
         resumes = work.is_unfinished and not more
     if parameters.windows is None:
         checked, grid = check_run(parameters, more, resumes=resumes), parameters.grid

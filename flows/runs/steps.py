@@ -119,6 +119,7 @@ class ShardRun(ABC, Generic[Summary]):
         self.workers = 0
         self._log: Path | None = None
         self._cluster = ExitStack()
+        self._shared: Executor | None = None
         self._executor: Executor | None = None
 
     @property
@@ -167,11 +168,14 @@ class ShardRun(ABC, Generic[Summary]):
             LOGGER.warning("%s", warning)
 
     def open_workers(self, config: ClusterConfig) -> None:
-        """Starts workers, which load what they need while the leader goes on.
+        """Starts workers, which load what they need while the leader goes on; takes those of others where it has any.
 
         Raises:
             ClusterLostError: None could be started or reached.
         """
+        if self._shared is not None:
+            self._executor, self.workers = self._shared, self._shared.workers
+            return
         if not are_compiled():
             self.progress.stage("compile kernels, which is done once")
         executor = open_executor(config)
@@ -201,6 +205,10 @@ class ShardRun(ABC, Generic[Summary]):
     def has_gpu(self) -> bool:
         """Whether some of the workers have a GPU."""
         return self._executor is not None and self._executor.gpu_workers > 0
+
+    def share(self, executor: Executor) -> None:
+        """Has the run use workers that other runs use, too, instead of starting its own."""
+        self._shared = executor
 
     def close_workers(self) -> None:
         """Stops workers that were started, so that the steps that follow have the machine to themselves."""

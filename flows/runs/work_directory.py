@@ -89,8 +89,13 @@ class WorkDirectory:
         """Whether a run was started here and has not written its summary."""
         return (self.path / "run.json").exists() and not self.summary.exists()
 
-    def problems(self, identity: Identity) -> list[Problem]:
-        """Why a run of this identity may not use the folder; empty where it may. Writes nothing."""
+    def problems(self, identity: Identity, *, anew: bool = False) -> list[Problem]:
+        """Why a run of this identity may not use the folder; empty where it may. Writes nothing.
+
+        Args:
+            identity: Of the run.
+            anew: Whether it may take the folder of an unfinished run of another identity.
+        """
         if not self.path.exists():
             return []
         if not self.path.is_dir():
@@ -106,13 +111,19 @@ class WorkDirectory:
                 return []
             what = f"is not a work directory: it holds {foreign[0]!r} but no run.json"
             return [Problem(str(self.path), what, "Choose another --work-dir.")]
+        if anew and self.is_unfinished:
+            return []
         remedy = "Repeat that run's command, choose another --work-dir, or remove this one."
         subject = f"work directory {self.path}"
         return [Problem(subject, f"belongs to another run: {line}", remedy) for line in differences(recorded, identity)]
 
     @contextmanager
-    def claim(self, identity: Identity) -> Iterator[WorkDirectory]:
+    def claim(self, identity: Identity, *, anew: bool = False) -> Iterator[WorkDirectory]:
         """Holds the folder for one run at a time, creating it where needed.
+
+        Args:
+            identity: Of the run.
+            anew: Whether what an unfinished run of another identity has left goes.
 
         Raises:
             InputError: Another process works here, or the folder belongs to another run.
@@ -120,9 +131,15 @@ class WorkDirectory:
         self.path.mkdir(parents=True, exist_ok=True)
         remedy = "Wait for it, or choose another --work-dir."
         with locked(self.path / "lock", f"work directory {self.path}", remedy):
-            problems = self.problems(identity)
+            problems = self.problems(identity, anew=anew)
             if problems:
                 raise InputError(problems)
+            recorded = self._recorded()
+            if recorded is not None and differences(recorded, identity):
+                # Shards first: what is left without them is no work of any run.
+                for left in (self.calls, self.store):
+                    shutil.rmtree(left, ignore_errors=True)
+                (self.path / "run.json").unlink()
             with fresh_folder(self.scratch):
                 if self._recorded() is None:
                     started = datetime.now(UTC).isoformat(timespec="seconds")

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import mappy
 import numpy as np
@@ -18,6 +19,7 @@ import pysam
 
 from diffbio_core.simulation.coverage import bin_weights, depth_field, draw_fragments
 from diffbio_core.simulation.genome import DivergedCopy, draw_diverged_copies, random_reference
+from diffbio_core.simulation.pedigree import PERSONS, draw_trio
 from diffbio_core.simulation.reads import SequencerBias, draw_read_pairs
 from diffbio_core.simulation.sequence import decode_bases
 from diffbio_core.simulation.sequencing import SequencingModel
@@ -69,7 +71,7 @@ def simulate_dataset(
     seed: int = 1,
     sample: str = "simulated",
     sequencing: SequencingModel | None = None,
-    variants: VariantModel | None = None,
+    variants: VariantModel | Mapping[str, Sequence[Variant]] | None = None,
     threads: int | None = None,
     progress: Report = lambda stage, done, steps: None,
 ) -> SimulatedDataset:
@@ -89,7 +91,7 @@ def simulate_dataset(
         seed: Seed of all randomness.
         sample: Name of the individual, in the BAM and in the VCF.
         sequencing: Library and sequencer; its depth and read length are replaced by those above.
-        variants: Rates of variants, a human's by default.
+        variants: Rates of variants, a human's by default; or the variants themselves, by contig, in order.
         threads: Threads to align with, one per CPU by default.
         progress: Told a stage's name, how many of its steps are done, and how many there are.
 
@@ -118,6 +120,45 @@ def simulate_dataset(
         for file in sorted(scratch.iterdir()):
             put_in_place(file, output / file.name)
     return _dataset_in(output)
+
+
+def simulate_trio(
+    output: str | os.PathLike[str], *, length: int = 1_000_000, contigs: int = 1, seed: int = 1, **fields: Any
+) -> dict[str, SimulatedDataset]:
+    """Simulate a father, a mother and their child, who has one haplotype of each, on one random genome.
+
+    Args:
+        output: Folder; gets a folder per person, named father, mother and child.
+        length: Length of each contig (bp).
+        contigs: Number of contigs.
+        seed: Seed of all randomness.
+        **fields: Further arguments of `simulate_dataset`, but for reference, sample and variants.
+
+    Returns:
+        Where the files of each person lie; the reference is that of all three.
+    """
+    genome, wanted = _genome(None, (), length, contigs, seed)
+    rng = np.random.default_rng([seed, 4])
+    family: dict[str, dict[str, list[Variant]]] = {name: {} for name in PERSONS}
+    for contig in wanted:
+        # As dense as a person's are, though each person has some of them only.
+        sites = draw_variants(genome[contig], VariantModel().scaled(1.5), rng)
+        for name, variants in zip(PERSONS, draw_trio(sites, rng), strict=True):
+            family[name][contig] = variants
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    write_fasta(output / "reference.fa.gz", genome)
+    return {
+        name: simulate_dataset(
+            output / name,
+            reference=output / "reference.fa.gz",
+            sample=name,
+            seed=3 * seed + number,
+            variants=variants,
+            **fields,
+        )
+        for number, (name, variants) in enumerate(family.items())
+    }
 
 
 def write_fasta(path: Path, sequences: Mapping[str, np.ndarray]) -> None:
@@ -228,14 +269,19 @@ class _Individual:
         cls,
         genome: Mapping[str, np.ndarray],
         wanted: Mapping[str, Intervals],
-        rates: VariantModel,
+        variants: VariantModel | Mapping[str, Sequence[Variant]],
         model: SequencingModel,
         seed: int,
     ) -> _Individual:
+        rates = variants if isinstance(variants, VariantModel) else VariantModel()
+        given = {} if isinstance(variants, VariantModel) else variants
         individual = cls({contig: [] for contig in wanted}, [], {}, {contig: [] for contig in wanted})
         rng = np.random.default_rng([seed, 1])
         for contig, start, stop in ((name, *interval) for name, spans in wanted.items() for interval in spans):
-            drawn = draw_variants(genome[contig], rates, rng, (start, stop))
+            if isinstance(variants, VariantModel):
+                drawn = draw_variants(genome[contig], rates, rng, (start, stop))
+            else:
+                drawn = [v for v in given.get(contig, ()) if start <= v.start and v.stop <= stop]
             individual.variants[contig] += drawn
             field = depth_field(stop - start, model, rng)
             for haplotype in (0, 1):
