@@ -26,9 +26,9 @@ def merge_samples(
 ) -> Path:
     """Merges gVCFs to one VCF with the sites at which any sample differs from the reference, indexed.
 
-    The same as ``bcftools merge --gvcf REF -m both | bcftools view --trim-alt-alleles --trim-unseen-allele``, sites
-    without an alternative allele left out: where a sample has a block of reference confidence, its genotype is the
-    reference's, and missing where nothing is known. Genotypes are those that each sample was called with.
+    The same as ``bcftools merge --gvcf REF -m both | bcftools filter -S . -e FMT/GQ=0 | bcftools view
+    --trim-unseen-allele --min-ac 1``: where a sample has a block of reference confidence, its genotype is the
+    reference's, and missing where its GQ is 0 or nothing is known. Genotypes are those that each sample was called with.
 
     Args:
         output: VCF to write, named .vcf.gz; it appears when it is whole, after its index.
@@ -46,6 +46,7 @@ def merge_samples(
     output = Path(output)
     with fresh_folder(Path(aside)) as folder:
         listed, merged, new = folder / "gvcfs.txt", folder / "merged.bcf", folder / output.name
+        known = folder / "known.bcf"
         listed.write_text("".join(f"{os.path.abspath(path)}\n" for path in gvcfs))
         _run(
             pysam.bcftools.merge,  # type: ignore[attr-defined]
@@ -53,9 +54,14 @@ def merge_samples(
             *("--file-list", str(listed), "--output-type", "u", "--output", str(merged)),
         )
         _run(
+            pysam.bcftools.filter,  # type: ignore[attr-defined]
+            *("--set-GTs", ".", "--exclude", "FMT/GQ=0", "--no-version"),
+            *("--output-type", "u", "--output", str(known), str(merged)),
+        )
+        _run(
             pysam.bcftools.view,  # type: ignore[attr-defined]
             *("--trim-unseen-allele", "--min-ac", "1", "--no-version"),
-            *("--output-type", "z", "--output", str(new), str(merged)),
+            *("--output-type", "z", "--output", str(new), str(known)),
         )
         index = output.with_name(f"{output.name}.csi")
         _run(pysam.bcftools.index, "--csi", "--output", f"{new}.csi", str(new))  # type: ignore[attr-defined]

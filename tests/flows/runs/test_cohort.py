@@ -18,7 +18,7 @@ NAMES = ("father", "mother", "child")
 @pytest.fixture(scope="module")
 def family(tmp_path_factory):
     folder = tmp_path_factory.mktemp("family")
-    people = simulate_trio(folder, length=40_000, depth=18.0, seed=2, threads=1)
+    people = simulate_trio(folder, length=40_000, depth=30.0, seed=2, threads=1)
     (folder / "cluster.toml").write_text('kind = "in-process"\n')
     return folder, people
 
