@@ -28,7 +28,8 @@ def merge_samples(
 
     The same as ``bcftools merge --gvcf REF -m both | bcftools filter -S . -e FMT/GQ=0 | bcftools view
     --trim-unseen-allele --min-ac 1``: where a sample has a block of reference confidence, its genotype is the
-    reference's, and missing where its GQ is 0 or nothing is known. Genotypes are those that each sample was called with.
+    reference's, and missing where its GQ is 0 or nothing is known. Genotypes are those that each sample was called
+    with.
 
     Args:
         output: VCF to write, named .vcf.gz; it appears when it is whole, after its index.
