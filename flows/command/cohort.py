@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,4 +47,5 @@ def cohort(*, sheet: Path, as_json: bool, **fields: Any) -> None:
         summary = call_cohort(parameters, progress=progress)
     show(summary.to_json(), summary.to_text(), as_json)
     if summary.failed:
-        raise click.exceptions.Exit(1)
+        # Not click's own exit, which it turns into a value that the command returns.
+        sys.exit(1)

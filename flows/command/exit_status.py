@@ -29,7 +29,7 @@ def exit_status(command: Callable[[], object]) -> int:
 
 def _ended(command: Callable[[], object]) -> int:
     try:
-        status = command()
+        command()
     except (KeyboardInterrupt, click.Abort):
         return _told(["interrupted; finished work is kept, the same command goes on from there"], FAILED)
     except click.exceptions.Exit as error:
@@ -45,8 +45,7 @@ def _ended(command: Callable[[], object]) -> int:
         if os.environ.get("DIFFBIO_DEBUG"):
             traceback.print_exc()
         return _told(*_explained(error))
-    # Click gives the status of a command that ended itself.
-    return status if isinstance(status, int) else DONE
+    return DONE
 
 
 def _explained(error: Exception) -> tuple[list[str], int]:
