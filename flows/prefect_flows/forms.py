@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from diffbio_core.problems import InputError, Problem
 from diffbio_flows.prefect_flows.limits import LOCAL, DeploymentLimits, cluster_choices
-from diffbio_flows.prefect_flows.names import fill_name
+from diffbio_flows.runs.names import fill_name
 from diffbio_flows.runs.parameters import CallParameters, IngestParameters
 
 _PATH = r"^(/.*)?$"
@@ -132,8 +132,11 @@ class RunNames(Group):
 
     def fill(self, template: str, sample: str) -> str:
         """See `fill_name`."""
-        date = self.scheduled.astimezone(UTC).strftime("%Y-%m-%d")
-        return fill_name(template, {"sample": sample, "date": date, "run": self.run})
+        return fill_name(template, {"sample": sample, **self.values()})
+
+    def values(self) -> dict[str, str]:
+        """What stands for the fields of a template, the sample left out."""
+        return {"date": self.scheduled.astimezone(UTC).strftime("%Y-%m-%d"), "run": self.run}
 
 
 def call_parameters(

@@ -22,6 +22,7 @@ from diffbio_core.problems import InputError
 from diffbio_flows.prefect_flows.artifacts import as_cell, show_markdown, unanswered
 from diffbio_flows.prefect_flows.forms import MachineGroup, RunNames
 from diffbio_flows.prefect_flows.limits import DeploymentLimits
+from diffbio_flows.runs.cohort_plan import CohortParameters
 from diffbio_flows.runs.parameters import RunParameters
 
 # What a full disk, a full quota and a file server that is gone say. Errors come from workers as text.
@@ -52,7 +53,7 @@ def operated(limits: DeploymentLimits) -> Iterator[None]:
 
 
 @contextmanager
-def on_machine(machine: MachineGroup, parameters: RunParameters) -> Iterator[None]:
+def on_machine(machine: MachineGroup, parameters: RunParameters | CohortParameters) -> Iterator[None]:
     """Waits for a slot of the cluster, and one per GPU, then holds them for as long as the run may take.
 
     Raises:
@@ -77,7 +78,7 @@ def slot_name(cluster: str) -> str:
 
 
 @contextmanager
-def _gpus(parameters: RunParameters) -> Iterator[None]:
+def _gpus(parameters: RunParameters | CohortParameters) -> Iterator[None]:
     config = parameters.cluster_config()
     if config.kind != "local-gpu":
         yield

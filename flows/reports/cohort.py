@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 State = Literal["done", "done before", "failed"]
 
-_COLUMNS = ("sample", "state", "records", "Ti/Tv", "het/hom", "depth", "sex", "X", "Y", "")
+COLUMNS = ("sample", "state", "records", "Ti/Tv", "het/hom", "depth", "sex", "X", "Y", "")
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,12 @@ class CohortSummary:
 
     def to_text(self) -> str:
         """A table with a line per sample, and below it why some failed."""
-        table = [list(_COLUMNS), *(list(outcome.cells()) for outcome in self.samples)]
+        table = [list(COLUMNS), *(list(outcome.cells()) for outcome in self.samples)]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = [
             "  ".join(
                 cell.rjust(width) if column in _NUMBERS else cell.ljust(width)
-                for cell, width, column in zip(cells, widths, _COLUMNS, strict=True)
+                for cell, width, column in zip(cells, widths, COLUMNS, strict=True)
             ).rstrip()
             for cells in table
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -16,6 +16,7 @@ from diffbio_core.calling.copy_numbers import Sex
 from diffbio_core.models import default_model_path
 from diffbio_core.problems import InputError, Problem
 from diffbio_flows.runs.call import CallRun
+from diffbio_flows.runs.names import fill_name
 from diffbio_flows.runs.parameters import CallParameters
 from diffbio_flows.runs.places import check_outputs
 from diffbio_flows.runs.plan import call_identity
@@ -49,14 +50,16 @@ class CohortParameters(BaseModel):
     cluster: Path | None = Field(default=None, description="TOML file that describes a cluster")
     only_failed: bool = Field(default=False, description="Leave samples alone that are done")
     force: bool = Field(default=False, description="Overwrite outputs")
+    names: Mapping[str, str] = Field(default={}, description="What {date} and {run} in the names of outputs stand for")
 
     def sample(self, row: SheetRow) -> CallParameters:
         """The call of one sample of the sheet.
 
         Raises:
             ValidationError: A value cannot be.
+            InputError: The output's name is a template that cannot be filled in.
         """
-        output = path_in_sheet(row.values["output"], self.sheet)
+        output = self.output(row)
         shared = ("reference", "region", "regions", "keep_windows", "workers", "scheduler", "cluster", "force")
         gvcf = output.with_name(output.name.removesuffix(".vcf.gz") + ".g.vcf.gz")
         model = row.values["model"]
@@ -69,6 +72,17 @@ class CohortParameters(BaseModel):
             gvcf=gvcf if self.gvcf or self.joint is not None else None,
             **{name: getattr(self, name) for name in shared},
         )
+
+    def output(self, row: SheetRow) -> Path:
+        """The VCF of a sample; where a run has names, the last part of what the sheet says is a template of them.
+
+        Raises:
+            InputError: It cannot be filled in.
+        """
+        output = path_in_sheet(row.values["output"], self.sheet)
+        if not self.names:
+            return output
+        return output.with_name(fill_name(output.name, {"sample": row.values["sample"], **self.names}))
 
     def cluster_config(self) -> ClusterConfig:
         """See `RunParameters.cluster_config`."""
@@ -164,6 +178,8 @@ def _parsed(parameters: CohortParameters, rows: Iterable[SheetRow]) -> tuple[lis
             for entry in error.errors():
                 what = f"{entry['loc'][0] if entry['loc'] else 'it'}: {entry['msg'].removeprefix('Value error, ')}"
                 problems.append(Problem(subject, what, "Mend that cell."))
+        except InputError as error:
+            problems += [Problem(subject, problem.what, problem.remedy) for problem in error.problems]
         except ValueError as error:
             problems.append(Problem(subject, str(error), "Write male or female, or nothing."))
     return samples, problems

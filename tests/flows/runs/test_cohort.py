@@ -65,6 +65,7 @@ def test_a_night_with_a_broken_sample_and_the_morning_after(family, arguments, d
     assert "3 of its 4 samples are done already" in again.stderr
 
     shutil.copy(folder / "child" / "reads.bam", broken)
+    shutil.copy(folder / "child" / "reads.bam.bai", f"{broken}.bai")  # An index is no older than its reads.
     before = {name: (folder / f"{name}.vcf.gz").stat().st_mtime_ns for name in NAMES}
     morning = diffbio_here(*arguments, "--joint", joint, "--only-failed", "--json")
     assert morning.returncode == 0

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffbio_core.problems import InputError
-from diffbio_flows.prefect_flows.names import fill_name, is_file_name
+from diffbio_flows.runs.names import fill_name, is_file_name
 
 VALUES = {"sample": "NA12878", "date": "2026-11-26", "run": "bold-finch"}
 

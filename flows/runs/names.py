@@ -31,7 +31,7 @@ def fill_name(template: str, values: Mapping[str, str]) -> str:
         filled += text
         if field is None:
             continue
-        if field not in FIELDS or form or conversion:
+        if field not in values or form or conversion:
             raise InputError([Problem("name", f"{template!r} has the unknown field {{{field}}}", remedy)])
         if not is_file_name(values[field]):
             what = f"the {field} {values[field]!r} cannot be part of a file's name"
