@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import signal
 from pathlib import Path
@@ -76,6 +77,10 @@ def called(site, inputs, request) -> Called:
     return Called(site, inputs, request.node.name)
 
 
+def records(vcf: bytes) -> list[bytes]:
+    return [line for line in gzip.decompress(vcf).splitlines() if not line.startswith(b"##")]
+
+
 def go_on(family: list[psutil.Process]) -> None:
     family[0].send_signal(signal.SIGCONT)
 
@@ -106,6 +111,22 @@ def test_bad_input_is_told_with_its_file_and_not_tried_again(site, inputs):
     kept = list((site.folder / "home" / "storage").iterdir())
     assert kept
     assert all({"__exc_type__", "message"} == json.loads(path.read_text()).keys() for path in kept)
+
+
+def test_a_cohort_calls_what_can_be_called_and_names_what_cannot(site, inputs, undisturbed):
+    reads = Path(inputs["reads"])
+    (site.data / "broken.bam").write_bytes(reads.read_bytes()[:100_000])
+    rows = [f"simulated,{reads.name},{{sample}}.{{run}}.vcf.gz", "broken,broken.bam,broken.{run}.vcf.gz"]
+    sheet = site.data / "sheet.csv"
+    sheet.write_text("\n".join(["sample,reads,output", *rows]))
+    given = {"sheet": str(sheet), "reference": inputs["reference"]}
+    run = site.trigger("cohort/nightly", {"input": given, "machine": {"workers": 1}})
+    state = site.state(run)
+    assert (state["type"], state["message"]) == ("FAILED", "1 of 2 samples called; failed: broken")
+    name = site.flow_run(run)["name"]
+    # Only the header differs: it tells that the sample was named.
+    assert records((site.data / f"simulated.{name}.vcf.gz").read_bytes()) == records(undisturbed)
+    assert "broken: " in site.artifacts(run)["cohort-summary"]["data"]
 
 
 @pytest.mark.parametrize("own", [{"env": {"DIFFBIO_DEPLOYMENT": "/tmp/mine.toml"}}, {"command": "false"}])
