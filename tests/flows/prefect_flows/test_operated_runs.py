@@ -156,21 +156,3 @@ def test_a_cancelled_run_stops_its_workers_and_goes_on_when_retried(site, called
     site.set_state(called.id, type="SCHEDULED", name="AwaitingRetry")
     assert called.completes() == undisturbed
     assert called.resumed > 0
-
-
-def test_a_run_outlives_prefects_worker(site, called, undisturbed):
-    called.trigger()
-    family = called.pause()
-    site.kill(site.worker)
-    go_on(family)
-    assert called.completes() == undisturbed
-    site.start_worker()
-
-
-def test_a_run_outlives_prefects_server(site, called, undisturbed):
-    called.trigger()
-    family = called.pause()
-    site.kill(site.server)
-    go_on(family)
-    site.start_server()
-    assert called.completes() == undisturbed
