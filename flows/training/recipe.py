@@ -13,12 +13,14 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from diffbio_core import __version__
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.simulation.genome import draw_slices
 from diffbio_core.simulation.libraries import draw_library
 from diffbio_core.simulation.variants import VariantModel
 from diffbio_core.whole_file import write_whole
 from diffbio_flows.runs.ingest import ingest_reads
+from diffbio_flows.runs.work_directory import file_identity
 from diffbio_flows.training.sets import TrainingSet
 from diffbio_io.reference import Reference
 from diffbio_io.simulation.dataset import simulate_dataset
@@ -54,19 +56,54 @@ class SimulatedSet(BaseModel):
     depth: tuple[float, float] | None = None
 
 
+class SequencedSet(BaseModel):
+    """A sample whose reads are there, and not yet a window store.
+
+    Attributes:
+        name: Of the set.
+        reads: Indexed BAM or CRAM, relative to the recipe, as are the other files.
+        reference: FASTA that it was aligned to.
+        truth: See `TrainingSet`, as for what follows.
+        confident: Same.
+        weight: Same.
+        depth: Same.
+        training: Same.
+        validation: Same.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[\w.-]+$")
+    reads: Path
+    reference: Path
+    truth: Path
+    confident: Path
+    weight: float = Field(default=1.0, gt=0, le=100)
+    depth: tuple[float, float] | None = None
+    training: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+
+    def within(self, folder: Path) -> SequencedSet:
+        """The same sample, relative paths taken from a folder."""
+        names = ("reads", "reference", "truth", "confident")
+        return self.model_copy(update={name: folder / getattr(self, name) for name in names})
+
+
 class Recipe(BaseModel):
     """All that makes a model.
 
     Attributes:
         options: Fields of `TrainParameters` that the recipe fixes, such as ``epochs``.
         simulated: Samples to simulate.
-        set: Samples that are there.
+        sequenced: Samples to ingest.
+        set: Samples that are in a window store.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     options: dict[str, Any] = {}
     simulated: tuple[SimulatedSet, ...] = Field(min_length=1)
+    sequenced: tuple[SequencedSet, ...] = ()
     set: tuple[TrainingSet, ...] = ()
 
 
@@ -104,11 +141,14 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
         one if one.reference is None else one.model_copy(update={"reference": folder / one.reference})
         for one in recipe.simulated
     )
-    missing = sorted({one.reference for one in simulated if one.reference is not None and not one.reference.exists()})
-    if missing:
-        remedy = "The recipe draws variants on it: put it there."
-        raise InputError([Problem(str(path), f"there is no {reference}", remedy) for reference in missing])
-    return recipe.model_copy(update={"simulated": simulated, "set": tuple(one.within(folder) for one in recipe.set)})
+    sequenced = tuple(one.within(folder) for one in recipe.sequenced)
+    needed = {one.reference for one in simulated if one.reference is not None}
+    needed |= {file for one in sequenced for file in (one.reads, one.reference, one.truth, one.confident)}
+    if missing := sorted(file for file in needed if not file.exists()):
+        remedy = "The recipe makes its sets of it: put it there."
+        raise InputError([Problem(str(path), f"there is no {file}", remedy) for file in missing])
+    there = tuple(one.within(folder) for one in recipe.set)
+    return recipe.model_copy(update={"simulated": simulated, "sequenced": sequenced, "set": there})
 
 
 def make_sets(
@@ -128,24 +168,22 @@ def make_sets(
     Returns:
         All sets of the recipe.
     """
-    found: list[TrainingSet] = []
-    for number, one in enumerate(recipe.simulated):
-        told(f"making set {one.name}", number, len(recipe.simulated), None)
-        found.append(_make(one, folder / one.name, where))
-    return (*found, *recipe.set)
+    made: list[TrainingSet] = []
+    number = len(recipe.simulated) + len(recipe.sequenced)
+    for one in recipe.simulated:
+        told(f"making set {one.name}", len(made), number, None)
+        made.append(_simulated(one, folder / one.name, where))
+    for one in recipe.sequenced:
+        told(f"making set {one.name}", len(made), number, None)
+        made.append(_ingested(one, folder / one.name, where))
+    return (*made, *recipe.set)
 
 
-def _make(one: SimulatedSet, folder: Path, where: dict[str, Any]) -> TrainingSet:
-    from diffbio_core import __version__
+def _simulated(one: SimulatedSet, folder: Path, where: dict[str, Any]) -> TrainingSet:
+    store = folder / "windows.zarr"
 
-    # What a made set follows from: the same specification, by the same version.
-    entries = {"diffbio": __version__, **one.model_dump(mode="json", exclude={"role", "weight", "depth"})}
-    identity = hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
-    store, marker = folder / "windows.zarr", folder / _MADE
-    if not marker.exists() or json.loads(marker.read_bytes()) != {"made_of": identity}:
-        marker.unlink(missing_ok=True)
-        rng = np.random.default_rng([one.seed, 1])
-        library = draw_library(rng, one.depths)
+    def make() -> None:
+        library = draw_library(np.random.default_rng([one.seed, 1]), one.depths)
         made = simulate_dataset(
             folder,
             reference=one.reference,
@@ -161,7 +199,8 @@ def _make(one: SimulatedSet, folder: Path, where: dict[str, Any]) -> TrainingSet
         ingest_reads(reads=made.reads, reference=made.reference, store=str(store), force=True, **where)
         for path in folder.glob("reads.bam*"):
             path.unlink()  # the store holds them
-        write_whole(marker, json.dumps({"made_of": identity}))
+
+    _once(folder, one.model_dump(mode="json", exclude={"role", "weight", "depth"}), make)
     contigs = tuple(json.loads((store / "zarr.json").read_bytes())["attributes"]["intervals"])
     return TrainingSet(
         name=one.name,
@@ -172,6 +211,31 @@ def _make(one: SimulatedSet, folder: Path, where: dict[str, Any]) -> TrainingSet
         depth=one.depth,
         validation=contigs if one.role == "validation" else (),
     )
+
+
+def _ingested(one: SequencedSet, folder: Path, where: dict[str, Any]) -> TrainingSet:
+    store = folder / "windows.zarr"
+    identity = {"reads": file_identity(one.reads), "reference": file_identity(one.reference)}
+    _once(
+        folder,
+        {"name": one.name, **identity},
+        lambda: ingest_reads(reads=one.reads, reference=one.reference, store=str(store), force=True, **where),
+    )
+    same = one.model_dump(exclude={"reads", "reference"})
+    return TrainingSet(store=str(store.absolute()), **same)
+
+
+def _once(folder: Path, made_of: dict[str, Any], make: Callable[[], object]) -> None:
+    """Makes what a folder holds unless it was made of the same, by the same version, by a run that finished it."""
+    entries = {"diffbio": __version__, **made_of}
+    identity = hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
+    marker = folder / _MADE
+    if marker.exists() and json.loads(marker.read_bytes()) == {"made_of": identity}:
+        return
+    marker.unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    make()
+    write_whole(marker, json.dumps({"made_of": identity}))
 
 
 def _slices(one: SimulatedSet) -> list[str]:

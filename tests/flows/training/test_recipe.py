@@ -32,13 +32,17 @@ role = "validation"
 
 
 @pytest.mark.slow
-def test_a_recipe_is_followed_and_its_sets_are_made_once(in_process, tmp_path):
+def test_a_recipe_is_followed_and_its_sets_are_made_once(in_process, individual, tmp_path):
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text(RECIPE)
+    files = {name: getattr(individual, name) for name in ("reads", "reference", "truth", "confident")}
+    there = "".join(f'{name} = "{file}"\n' for name, file in files.items())
+    recipe.write_text(f'{RECIPE}\n[[sequenced]]\nname = "there"\n{there}training = ["chr1:1-10,000"]\n')
     fields = {"sets": recipe, "output": tmp_path / "model", "cluster": in_process}
     first = train_model(**fields)
     assert sum(first.sets["seen"]["training"]) > 0
     assert sum(first.sets["apart"]["validation"]) > 0
+    assert sum(first.sets["there"]["training"]) > 0
+    assert individual.reads.exists()
     assert not any(tmp_path.rglob("reads.bam"))
     store = tmp_path / "model.work.sets" / "seen" / "windows.zarr" / "zarr.json"
     made = store.stat().st_mtime_ns
@@ -54,6 +58,17 @@ def test_the_recipe_of_the_shipped_model_can_be_read():
     recipe = read_recipe(shipped_recipe())
     assert {one.role for one in recipe.simulated} == {"training", "validation"}
     assert len({one.seed for one in recipe.simulated}) == len(recipe.simulated)
+
+
+def test_a_file_that_a_recipe_lacks_is_named(tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    files = ("reads", "reference", "truth", "confident")
+    recipe.write_text(f'{RECIPE}\n[[sequenced]]\nname = "gone"\n' + "".join(f'{name} = "{name}"\n' for name in files))
+    with pytest.raises(InputError) as caught:
+        read_recipe(recipe)
+    assert [problem.what for problem in caught.value.problems] == [
+        f"there is no {tmp_path / name}" for name in sorted(files)
+    ]
 
 
 def test_a_fault_of_a_recipe_is_named(tmp_path):
