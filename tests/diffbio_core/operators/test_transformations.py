@@ -147,14 +147,6 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def fast_compilation():
-    """Compiling takes most of the time here; what XLA leaves out changes no value by more than rounding."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(params=CASES, ids=[name.replace(" ", "_") for name in CASES])
 def case(request):
     kind, config, sample, output = CASES[request.param]
