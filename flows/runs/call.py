@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from diffbio_flows.runs.plan import CallPlan, plan_call
 from diffbio_flows.runs.provenance import made_of, worked_off
 from diffbio_flows.runs.steps import ShardRun, Step, Work, drive
 from diffbio_flows.shards.commit import forget_shard, load_marker, load_shard
+from diffbio_flows.shards.message import ShardResult
 from diffbio_flows.shards.worker import run_shard, store_shard
 
 
@@ -136,15 +138,23 @@ class CallRun(ShardRun[CallSummary]):
 
     def _summarise(self) -> None:
         plan, work = self.plan, self.plan.work
-        markers = [replace(load_marker(work.calls, shard.name), depths=()) for shard in plan.shards()]
-        totals = ShardTotals.of(markers)
+        results: list[ShardResult] = []
+
+        def told_once() -> Iterator[ShardResult]:
+            for shard in plan.shards():
+                result = load_marker(work.calls, shard.name)
+                # Those of a genome's shards would take 50 MB.
+                results.append(replace(result, depths=()))
+                yield result
+
+        totals = ShardTotals.of(told_once())
         self._summary = CallSummary(
             output=str(self.parameters.output),
             gvcf=str(self.parameters.gvcf) if self.parameters.gvcf else None,
             store=str(work.store) if self.parameters.keeps_windows else self.parameters.whole_windows,
             report=str(work.report),
             sample=plan.sample,
-            variants=VariantCounts.of(markers),
+            variants=VariantCounts.of(results),
             work=self.work_summary(totals),
             made_of=made_of(plan),
             worked_off=worked_off(self.parameters, self.started),

@@ -55,6 +55,7 @@ def test_the_simulated_variants_are_found(individual, whole):
     assert summary.variants.records == len(records(output))
     assert summary.work.totals.shards == 4
     assert summary.work.totals.core_bp == 120_000
+    assert 12 < summary.mean_depth < 18
 
 
 def test_the_command_gives_an_indexed_vcf_a_summary_and_a_report(individual, whole, diffbio, call_arguments, tmp_path):

@@ -54,6 +54,7 @@ def test_a_night_with_a_broken_sample_and_the_morning_after(family, arguments, d
     assert [(s["sample"], s["state"]) for s in told["samples"]] == [
         ("father", "done"), ("broken", "failed"), ("mother", "done"), ("child", "done"),
     ]  # fmt: skip
+    assert all(24 < s["mean_depth"] < 33 for s in told["samples"] if s["state"] == "done")
     (why,) = told["samples"][1]["problems"]
     assert why.startswith(f"{folder}/sheet.csv, line 3, {broken}: is damaged")
     assert all((folder / f"{name}.vcf.gz").exists() for name in NAMES)
