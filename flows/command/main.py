@@ -16,6 +16,7 @@ from diffbio_flows.command.evaluate import evaluate
 from diffbio_flows.command.ingest import ingest
 from diffbio_flows.command.model import model
 from diffbio_flows.command.perturb import perturb
+from diffbio_flows.command.report import report
 from diffbio_flows.command.simulate import simulate
 from diffbio_flows.command.train import train
 
@@ -33,5 +34,5 @@ def diffbio() -> None:
     """Germline small variants from aligned reads, by a caller whose every stage is differentiable."""
 
 
-for command in (call, cohort, ingest, train, evaluate, simulate, model, de, perturb, cells):
+for command in (call, cohort, ingest, train, evaluate, report, simulate, model, de, perturb, cells):
     diffbio.add_command(command)

@@ -5,21 +5,24 @@ from typing import TYPE_CHECKING
 from diffbio_core.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from diffbio_flows.reports.page import Report, as_multiqc, as_page
     from diffbio_flows.reports.progress import BarProgress, PlainProgress, Progress, Silence
     from diffbio_flows.reports.summary import CallSummary, ShardTotals, VariantCounts, WorkSummary, count_variants
-    from diffbio_flows.reports.tables import as_html, as_markdown, as_text
+    from diffbio_flows.reports.tables import as_markdown, as_text
 
 __all__ = [
     "BarProgress",
     "CallSummary",
     "PlainProgress",
     "Progress",
+    "Report",
     "ShardTotals",
     "Silence",
     "VariantCounts",
     "WorkSummary",
-    "as_html",
     "as_markdown",
+    "as_multiqc",
+    "as_page",
     "as_text",
     "count_variants",
 ]
@@ -29,6 +32,7 @@ __getattr__ = lazy_names(
     {
         "progress": ("BarProgress", "PlainProgress", "Progress", "Silence"),
         "summary": ("CallSummary", "ShardTotals", "VariantCounts", "WorkSummary", "count_variants"),
-        "tables": ("as_html", "as_markdown", "as_text"),
+        "page": ("Report", "as_multiqc", "as_page"),
+        "tables": ("as_markdown", "as_text"),
     },
 )

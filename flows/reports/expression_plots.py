@@ -25,13 +25,10 @@ def write_plots(result: DifferentialExpression, paths: Mapping[str, Path]) -> No
         paths: Files by plot: "ma", "dispersion" or "p_values".
 
     Raises:
-        ImportError: matplotlib is not installed.
         OSError: A file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as missing:
-        raise ImportError("plots need matplotlib: pip install 'diffbio-core[expression]', or --no-plots") from missing
+    from matplotlib.figure import Figure
+
     draw = {"ma": _draw_changes, "dispersion": _draw_dispersions, "p_values": _draw_p_values}
     for name, path in paths.items():
         figure = Figure(figsize=(6, 4.5), layout="constrained")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from diffbio_flows.reports.distributions import Distributions, DistributionSum
 from diffbio_flows.reports.sex import ObservedSex
 from diffbio_flows.shards.message import ShardResult
 
@@ -44,11 +45,11 @@ class VariantCounts:
     homozygous: int = 0
 
     @classmethod
-    def of(cls, results: Iterable[ShardResult]) -> VariantCounts:
+    def sum(cls, parts: Iterable[Mapping[str, int]]) -> VariantCounts:
         """Adds up those of shards."""
         counts: Counter[str] = Counter()
-        for result in results:
-            counts.update(result.variants)
+        for part in parts:
+            counts.update(part)
         return cls(**counts)
 
     @property
@@ -103,6 +104,7 @@ class ShardTotals:
         seconds: Time by stage, added over workers.
         peak_memory_mb: Highest resident memory of any worker (MB).
         depths: By contig, positions by the number of reads that cover them.
+        distributions: How the records are spread.
     """
 
     shards: int = 0
@@ -111,6 +113,7 @@ class ShardTotals:
     seconds: Mapping[str, float] = field(default_factory=dict)
     peak_memory_mb: float = 0.0
     depths: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    distributions: Distributions = field(default_factory=Distributions)
 
     @classmethod
     def of(cls, results: Iterable[ShardResult]) -> ShardTotals:
@@ -119,6 +122,7 @@ class ShardTotals:
         counters: Counter[str] = Counter()
         seconds: Counter[str] = Counter()
         depths: dict[str, list[int]] = {}
+        distributions = DistributionSum()
         for result in results:
             shards, core_bp, peak = shards + 1, core_bp + result.core_bp, max(peak, result.peak_memory_mb)
             counters.update(result.counters)
@@ -129,7 +133,8 @@ class ShardTotals:
                 known += [0] * (len(result.depths) - len(known))
                 for depth, positions in enumerate(result.depths):
                     known[depth] += positions
-        return cls(shards, core_bp, dict(counters), dict(seconds), peak, depths)
+            distributions.add(result.distributions)
+        return cls(shards, core_bp, dict(counters), dict(seconds), peak, depths, distributions.total())
 
     def mean_depths(self) -> dict[str, float]:
         """Mean number of reads over a position, by contig, of those where any was looked at."""
@@ -192,10 +197,34 @@ class CallSummary:
         chosen = self.sex.autosomes if self.sex is not None else ()
         return mean_depth([depths[contig] for contig in chosen or depths if contig in depths])
 
+    @classmethod
+    def from_json(cls, entries: Mapping[str, Any]) -> CallSummary:
+        """Made again of what `to_json` gave.
+
+        Raises:
+            TypeError: Entries are missing, as for `KeyError`.
+        """
+        work = entries["work"]
+        totals = _known(ShardTotals, work["totals"])
+        totals["distributions"] = Distributions.from_json(totals.get("distributions", {}))
+        sex = entries.get("sex")
+        more = {
+            "variants": VariantCounts(**_known(VariantCounts, entries["variants"])),
+            "work": WorkSummary(**_known(WorkSummary, work) | {"totals": ShardTotals(**totals)}),
+            "warnings": tuple(entries.get("warnings", ())),
+            "sex": None if sex is None else ObservedSex(**_known(ObservedSex, sex)),
+        }
+        return cls(**_known(cls, entries) | more)
+
     def to_json(self) -> dict[str, Any]:
         """Plain types only."""
         ratios = {"ti_tv": self.variants.ti_tv, "het_hom": self.variants.het_hom}
         return asdict(self) | {"variants": asdict(self.variants) | ratios, "mean_depth": round(self.mean_depth, 2)}
+
+
+def _known(kind: type, entries: Mapping[str, Any]) -> dict[str, Any]:
+    """What a dataclass takes of entries that may hold more."""
+    return {name: entries[name] for name in (one.name for one in fields(kind)) if name in entries}
 
 
 def mean_depth(depths: Iterable[Sequence[int]]) -> float:

@@ -1,12 +1,11 @@
-"""A run's summary as tables: text for the terminal and logs, HTML for a browser, Markdown for Prefect's page."""
+"""A run's summary as tables: text for the terminal and logs, Markdown for Prefect's page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from html import escape
 
 from diffbio_flows.reports.progress import duration
-from diffbio_flows.reports.summary import CallSummary, WorkSummary
+from diffbio_flows.reports.summary import CallSummary, VariantCounts, WorkSummary
 
 Table = tuple[str, list[tuple[str, str]]]
 
@@ -15,24 +14,25 @@ READS_PREFIX = "reads_"
 
 def tables(summary: CallSummary) -> list[Table]:
     """Titles, each with rows of a label and a value."""
-    variants = summary.variants
     return [
         ("Warnings", [(str(number), text) for number, text in enumerate(summary.warnings, start=1)]),
-        (
-            "Variants",
-            [
-                ("records", f"{variants.records:,} ({variants.passed:,} PASS)"),
-                ("SNPs", f"{variants.snps:,}"),
-                ("insertions", f"{variants.insertions:,}"),
-                ("deletions", f"{variants.deletions:,}"),
-                *([("other alleles", f"{variants.others:,}")] if variants.others else []),
-                ("multi-allelic records", f"{variants.multiallelic:,}"),
-                ("Ti/Tv", _ratio(variants.ti_tv)),
-                ("het/hom", _ratio(variants.het_hom)),
-            ],
-        ),
+        ("Variants", variant_rows(summary.variants)),
         *work_tables(summary.work),
         ("Files", _files(summary)),
+    ]
+
+
+def variant_rows(variants: VariantCounts) -> list[tuple[str, str]]:
+    """Counts of variants by kind."""
+    return [
+        ("records", f"{variants.records:,} ({variants.passed:,} PASS)"),
+        ("SNPs", f"{variants.snps:,}"),
+        ("insertions", f"{variants.insertions:,}"),
+        ("deletions", f"{variants.deletions:,}"),
+        *([("other alleles", f"{variants.others:,}")] if variants.others else []),
+        ("multi-allelic records", f"{variants.multiallelic:,}"),
+        ("Ti/Tv", ratio(variants.ti_tv)),
+        ("het/hom", ratio(variants.het_hom)),
     ]
 
 
@@ -104,19 +104,6 @@ def tables_as_markdown(tables: Iterable[Table]) -> str:
     return "\n\n".join(parts)
 
 
-def as_html(summary: CallSummary) -> str:
-    """One file that needs no other."""
-    sections = (
-        f"<h2>{escape(title)}</h2>\n<table>\n"
-        + "\n".join(f"<tr><th>{escape(label)}</th><td>{escape(value)}</td></tr>" for label, value in rows)
-        + "\n</table>"
-        for title, rows in (*tables(summary), *provenance_tables(summary))
-        if rows
-    )
-    title = escape(f"Calls of {summary.sample}")
-    return _PAGE.format(title=title, body="\n".join(sections))
-
-
 def _files(summary: CallSummary) -> list[tuple[str, str]]:
     files = [
         ("VCF", summary.output),
@@ -144,29 +131,10 @@ def _cell(text: str) -> str:
     return text.replace("|", r"\|")
 
 
-def _ratio(value: float | None) -> str:
+def ratio(value: float | None) -> str:
+    """To two digits, or a dash where there is none."""
     return "-" if value is None else f"{value:.2f}"
 
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>{title}</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 50rem; padding: 0 1rem; color: #222; }}
-table {{ border-collapse: collapse; }}
-th {{ text-align: left; font-weight: normal; color: #555; padding: 0.15rem 2rem 0.15rem 0; vertical-align: top; }}
-td {{ padding: 0.15rem 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-{body}
-</body>
-</html>
-"""

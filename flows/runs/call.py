@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -138,13 +138,12 @@ class CallRun(ShardRun[CallSummary]):
 
     def _summarise(self) -> None:
         plan, work = self.plan, self.plan.work
-        results: list[ShardResult] = []
+        counts: list[Mapping[str, int]] = []
 
         def told_once() -> Iterator[ShardResult]:
             for shard in plan.shards():
                 result = load_marker(work.calls, shard.name)
-                # Those of a genome's shards would take 50 MB.
-                results.append(replace(result, depths=()))
+                counts.append(result.variants)
                 yield result
 
         totals = ShardTotals.of(told_once())
@@ -154,11 +153,11 @@ class CallRun(ShardRun[CallSummary]):
             store=str(work.store) if self.parameters.keeps_windows else self.parameters.whole_windows,
             report=str(work.report),
             sample=plan.sample,
-            variants=VariantCounts.of(results),
+            variants=VariantCounts.sum(counts),
             work=self.work_summary(totals),
             made_of=made_of(plan),
             worked_off=worked_off(self.parameters, self.started),
             warnings=tuple(map(str, plan.warnings)),
             sex=observed_sex(totals.mean_depths(), HumanBuild.of(plan.contigs)),
         )
-        write_summary(work, self._summary)
+        write_summary(plan, self._summary)

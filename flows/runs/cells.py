@@ -211,8 +211,6 @@ def _place_problems(parameters: CellsParameters) -> list[Problem]:
 def _checked_table(parameters: CellsParameters) -> AnnData:
     """The table, once it holds raw counts and the batches asked for."""
     try:
-        import matplotlib  # noqa: F401
-
         from diffbio_io.h5ad import expression_of, read_anndata
 
         table = read_anndata(parameters.counts)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json as json_module
 import os
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,7 @@ from diffbio_core.evaluation.records import GenotypedVariant
 from diffbio_core.evaluation.summary import COLUMNS, SummaryRow
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.whole_file import write_whole
+from diffbio_flows.reports.reliability import Band, JudgedCall, judge, reliability, stated_qualities
 from diffbio_flows.runs.places import check_folder
 from diffbio_io.reference import Reference
 from diffbio_io.regions import Intervals, read_bed, resolve_regions
@@ -30,11 +31,13 @@ class EvaluationTable:
         rows: INDEL and SNP, each for all calls and for those that pass.
         overall: Both types together, calls that pass.
         warnings: What was left out of the comparison, or speaks against the files.
+        reliability: Of QUAL and GQ of calls that pass, by band, as `reliability` gives it; empty if not asked for.
     """
 
     rows: tuple[SummaryRow, ...]
     overall: SummaryRow
     warnings: tuple[Problem, ...] = ()
+    reliability: Mapping[str, Sequence[Band]] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """As JSON: ``rows`` and ``overall`` by hap.py's column names, undefined rates as null, and ``warnings``."""
@@ -59,6 +62,8 @@ def evaluate_calls(
     json: str | os.PathLike[str] | None = None,
     truth_sample: str | None = None,
     calls_sample: str | None = None,
+    *,
+    with_reliability: bool = False,
 ) -> EvaluationTable:
     """Compare the genotypes of calls with those of a truth set by the haplotypes that they spell.
 
@@ -72,6 +77,7 @@ def evaluate_calls(
         json: File to write the table to.
         truth_sample: Sample of the truth; None for the only one.
         calls_sample: Sample of the calls; None for the only one.
+        with_reliability: Hold QUAL and GQ against the errors, too; of calls of one sample.
 
     Raises:
         InputError: With the faults of all the files.
@@ -92,7 +98,10 @@ def evaluate_calls(
     if problems or fasta is None or wanted is None or true_calls is None or our_calls is None:
         raise InputError(problems)
     warnings = [*_doubts(true_calls, fasta, wanted), *_doubts(our_calls, fasta, wanted)]
-    table = _table(fasta, true_calls, our_calls, wanted, known, warnings)
+    judged: list[JudgedCall] | None = [] if with_reliability else None
+    table = _table(fasta, true_calls, our_calls, wanted, known, warnings, judged)
+    if judged is not None:
+        table = replace(table, reliability=reliability(judged))
     if json is not None:
         write_whole(json, table.to_json() + "\n")
     return table
@@ -142,6 +151,7 @@ def _table(
     wanted: dict[str, Intervals],
     known: dict[str, Intervals] | None,
     warnings: Iterable[Problem],
+    judged: list[JudgedCall] | None,
 ) -> EvaluationTable:
     counts = {name: (Counter(), Counter()) for name in ("ALL", "PASS")}
     for contig, intervals in wanted.items():
@@ -152,10 +162,13 @@ def _table(
         called = _within(calls.variants(contig, bases, length), intervals)
         for name, taken in (("ALL", called), ("PASS", [variant for variant in called if variant.passed])):
             verdicts = compare(expected, taken, bases, confident)
-            for count, variants, judged in zip(
+            for count, variants, found in zip(
                 counts[name], (expected, taken), (verdicts.truth, verdicts.calls), strict=True
             ):
-                count.update((variant.kind, verdict) for variant, verdict in zip(variants, judged, strict=True))
+                count.update((variant.kind, verdict) for variant, verdict in zip(variants, found, strict=True))
+        if judged is not None:
+            # Those that pass are the last.
+            judged += judge(taken, verdicts.calls, stated_qualities(calls.path, contig))
     rows = tuple(SummaryRow.count(kind, name, *counts[name]) for kind in ("INDEL", "SNP") for name in counts)
     return EvaluationTable(rows, SummaryRow.count("ALL", "PASS", *counts["PASS"]), tuple(warnings))
 

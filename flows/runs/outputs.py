@@ -11,11 +11,9 @@ from pathlib import Path
 from diffbio_core import __version__
 from diffbio_core.whole_file import write_whole
 from diffbio_flows.reports.summary import CallSummary
-from diffbio_flows.reports.tables import as_html
 from diffbio_flows.runs.layout import writing
 from diffbio_flows.runs.plan import CallPlan
 from diffbio_flows.runs.provenance import made_of, md5_of_reference
-from diffbio_flows.runs.work_directory import WorkDirectory
 from diffbio_flows.shards.commit import shard_path
 
 Join = Callable[[Iterator[bytes]], Iterable[bytes]]
@@ -75,13 +73,26 @@ def _merge(plan: CallPlan, output: Path, ending: str, fields: Sequence[str] = ()
             merge_shards(output, shards, plan.contigs, header, join, aside=aside)
 
 
-def write_summary(work: WorkDirectory, summary: CallSummary) -> None:
+def write_summary(plan: CallPlan, summary: CallSummary) -> None:
     """Writes summary and report, and frees what only an unfinished run needs.
 
     Raises:
         TaskFailedError: They cannot be written.
     """
+    from diffbio_flows.reports.page import Report
+    from diffbio_flows.runs.report import MULTIQC_ENDING, model_card, write_report
+
+    work = plan.work
+    report = Report(
+        sample=summary.sample,
+        variants=summary.variants,
+        distributions=summary.work.totals.distributions,
+        contigs=plan.contigs,
+        summary=summary,
+        made_of=summary.made_of,
+        card=model_card(summary, summary.made_of),
+    )
     with writing(work.path):
-        write_whole(work.report, as_html(summary).encode())
+        write_report(work.report, work.report.with_name(f"{work.report.stem}{MULTIQC_ENDING}"), report)
         write_whole(work.summary, json.dumps(summary.to_json(), indent=2).encode())
         work.free()

@@ -83,7 +83,7 @@ def process_shards(executor: Executor, tasks: list[ShardTask], work: Work, progr
     else:
         found = executor.map_unordered(work.run, tasks, name=_named, device="GPU" if work.on_gpu else None)
     for result in found:
-        results.append(result)
+        results.append(result.without_details)
         progress.advanced(result)
     return results
 

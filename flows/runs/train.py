@@ -332,8 +332,9 @@ class TrainingRun(ShardRun[TrainingSummary]):
     def _call_held_out(self) -> None:
         """Calls the regions kept apart with the model, as a user would, and judges the calls."""
         from diffbio_core.models import load_card
+        from diffbio_flows.reports.reliability import reliability
         from diffbio_flows.runs.call import call_variants
-        from diffbio_flows.training.held_out_calls import calibration, judge_sets, rows_as_dicts, write_calibration
+        from diffbio_flows.training.held_out_calls import judge_sets, rows_as_dicts, write_calibration
 
         parameters, summary = self.parameters, self.summary()
         called = []
@@ -357,7 +358,7 @@ class TrainingRun(ShardRun[TrainingSummary]):
             called.append((planned, output))
         if called:
             found = judge_sets(called)
-            table = calibration(found.calls)
+            table = reliability(found.calls)
             write_calibration(folder, table)
             self._summary = replace(summary, calls=rows_as_dicts(found), calibration=table)
             card = load_card(parameters.output)

@@ -6,15 +6,16 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from diffbio_core.whole_file import whole_file
+from diffbio_flows.reports.distributions import Distributions
 from diffbio_flows.shards.message import ShardResult, ShardTask
 
-FORMAT = 2
+FORMAT = 3
 MARKER = ".json"
 
 
@@ -62,7 +63,7 @@ def commit_shard(
     for ending, content in data.items():
         _write(shard_path(folder, result.name, ending), content, check)
     checksums = {ending: hashlib.sha256(content).hexdigest() for ending, content in data.items()}
-    done = ShardResult(**{**asdict(result), "files": checksums})
+    done = replace(result, files=checksums)
     _write(shard_path(folder, result.name, MARKER), json.dumps({"format": FORMAT, **asdict(done)}).encode(), check)
     return done
 
@@ -95,6 +96,7 @@ def load_marker(folder: str | os.PathLike[str], name: str) -> ShardResult:
     entries: dict[str, Any] = json.loads(shard_path(folder, name, MARKER).read_bytes())
     if not isinstance(entries, dict) or entries.pop("format", None) != FORMAT or entries.get("name") != name:
         raise ValueError(f"{shard_path(folder, name, MARKER)} is not the marker of shard {name}")
+    entries["distributions"] = Distributions.from_json(entries.get("distributions", {}))
     return ShardResult(**entries)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from diffbio_core.windows.grid import Shard, WindowGrid
+from diffbio_flows.reports.distributions import Distributions
 from diffbio_io.files.state import FileState
 
 
@@ -75,6 +76,7 @@ class ShardResult:
         files: SHA-256 of each of the shard's files by its name's ending, such as ``.vcf.gz``.
         variants: Counts of the shard's records, the fields of `VariantCounts`.
         depths: Positions with a base of the reference that were asked for, by the number of reads that cover them.
+        distributions: How the shard's records are spread.
     """
 
     name: str
@@ -85,6 +87,12 @@ class ShardResult:
     files: Mapping[str, str] = field(default_factory=dict)
     variants: Mapping[str, int] = field(default_factory=dict)
     depths: Sequence[int] = field(default_factory=list)
+    distributions: Distributions = field(default_factory=Distributions)
+
+    @property
+    def without_details(self) -> ShardResult:
+        """The same without what only sums are made of: that of a genome's shards would take 100 MB."""
+        return replace(self, depths=(), distributions=Distributions())
 
     @property
     def contig(self) -> str:

@@ -16,6 +16,7 @@ from diffbio_core.whole_file import naming
 from diffbio_core.windows.depths import count_depths
 from diffbio_core.windows.packing import pack_shard, shard_interval
 from diffbio_core.windows.planes import ShardPlanes
+from diffbio_flows.reports.distributions import Distributions
 from diffbio_flows.reports.summary import count_variants
 from diffbio_flows.shards.commit import check_wanted, commit_shard, load_shard
 from diffbio_flows.shards.message import ShardResult, ShardTask
@@ -75,6 +76,7 @@ def process_shard(task: ShardTask) -> ShardResult:
         peak_memory_mb=peak_memory_mb(),
         variants=asdict(count_variants(lines)),
         depths=count_depths(planes, task.intervals).tolist(),
+        distributions=Distributions.of(lines),
     )
     committed = commit_shard(task.calls, result, contents, partial(check_wanted, task))
     if task.frees_windows:

@@ -42,7 +42,7 @@ def test_a_damaged_shard_is_not_done(tmp_path, damage):
     elif damage == "marker of another":
         marker.write_text(marker.read_text().replace("chr1.000003", "chr1.000004"))
     else:
-        marker.write_text(marker.read_text().replace('"format": 2', '"format": 1'))
+        marker.write_text(marker.read_text().replace('"format": 3', '"format": 2'))
     assert load_shard(tmp_path, "chr1.000003") is None
 
 

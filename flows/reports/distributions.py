@@ -1,0 +1,158 @@
+"""How the records of a VCF are spread over quality, depth, allele fraction, length, substitution and place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from heapq import nsmallest
+
+DENSITY_BIN = 1_000_000
+"""Positions of one bin of ``density`` (bp)."""
+
+LONGEST_INDEL = 50
+"""Length from which on indels are counted together (bp)."""
+
+DEEPEST = 300
+"""Depth from which on records are counted together (reads)."""
+
+DOUBTFUL = 20
+"""Records that are listed as doubtful, of a shard as of the whole."""
+
+NAMES = (
+    *("filter", "qual_snv", "qual_indel", "gq_het", "gq_hom", "depth_het", "depth_hom"),
+    *("fraction_het", "fraction_hom", "indel_length", "substitution", "density"),
+)
+"""What is counted, each by a key that is text, as in JSON: numbers are rounded down, fractions are percentages."""
+
+
+@dataclass(frozen=True, order=True)
+class DoubtfulCall:
+    """A record that passes, with a low GQ.
+
+    Attributes:
+        gq: Its GQ.
+        qual: Its QUAL.
+        contig: Where.
+        position: 1-based.
+        ref: Reference allele.
+        alt: Alternative alleles.
+        genotype: GT.
+        depth: DP.
+        support: AD.
+    """
+
+    gq: float
+    qual: float
+    contig: str
+    position: int
+    ref: str
+    alt: str
+    genotype: str
+    depth: str = ""
+    support: str = ""
+
+
+@dataclass(frozen=True)
+class Distributions:
+    """Counts of records, all but those by filter of records that pass and differ from the reference.
+
+    Attributes:
+        counts: By name, one of `NAMES`, and key.
+        doubtful: Records that pass with the lowest GQ, the lowest first.
+    """
+
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    doubtful: tuple[DoubtfulCall, ...] = ()
+
+    @classmethod
+    def of(cls, lines: Iterable[str]) -> Distributions:
+        """Counts the records of a VCF's lines, by the first sample; lines of the header are passed over."""
+        counts: dict[str, Counter[str]] = {name: Counter() for name in NAMES}
+        kept: list[DoubtfulCall] = []
+        for line in lines:
+            if not line.startswith("#"):
+                _count(line, counts, kept)
+                if len(kept) > 50 * DOUBTFUL:
+                    kept = nsmallest(DOUBTFUL, kept)
+        return cls({name: dict(found) for name, found in counts.items() if found}, tuple(nsmallest(DOUBTFUL, kept)))
+
+    @classmethod
+    def from_json(cls, entries: Mapping[str, object]) -> Distributions:
+        """Made again of what `dataclasses.asdict` gave, through JSON."""
+        counts, doubtful = entries.get("counts", {}), entries.get("doubtful", ())
+        return cls(counts, tuple(DoubtfulCall(**call) for call in doubtful))  # type: ignore[arg-type,union-attr]
+
+    def numbers(self, name: str) -> list[tuple[int, int]]:
+        """Keys that are numbers, in order, each with its count."""
+        return sorted((int(key), count) for key, count in self.counts.get(name, {}).items())
+
+    def density(self) -> dict[str, list[int]]:
+        """Records by contig, in order, and bin of `DENSITY_BIN`."""
+        found: dict[str, list[int]] = {}
+        for key, count in self.counts.get("density", {}).items():
+            contig, _, place = key.rpartition(":")
+            bins = found.setdefault(contig, [])
+            bins += [0] * (int(place) + 1 - len(bins))
+            bins[int(place)] += count
+        return found
+
+
+class DistributionSum:
+    """Adds up the distributions of shards."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Counter[str]] = {}
+        self._doubtful: list[DoubtfulCall] = []
+
+    def add(self, part: Distributions) -> None:
+        """Adds one."""
+        for name, found in part.counts.items():
+            self._counts.setdefault(name, Counter()).update(found)
+        self._doubtful = nsmallest(DOUBTFUL, [*self._doubtful, *part.doubtful])
+
+    def total(self) -> Distributions:
+        """The sum so far."""
+        return Distributions({name: dict(found) for name, found in self._counts.items()}, tuple(self._doubtful))
+
+
+def _count(line: str, counts: dict[str, Counter[str]], kept: list[DoubtfulCall]) -> None:
+    columns = line.rstrip("\n").split("\t", 10)
+    contig, position, _, ref, alt, qual, filters = columns[:7]
+    sample = dict(zip(columns[8].split(":"), columns[9].split(":"), strict=False)) if len(columns) > 9 else {}
+    alleles = set(sample.get("GT", ".").replace("|", "/").split("/"))
+    if not alleles - {"0", "."}:
+        return
+    for name in filters.split(";"):
+        counts["filter"][name] += 1
+    if filters not in ("PASS", "."):
+        return
+    zygosity = "het" if len(alleles) > 1 else "hom"
+    alternatives = alt.split(",")
+    snv = len(ref) == 1 and all(len(other) == 1 for other in alternatives)
+    counts["density"][f"{contig}:{int(position) // DENSITY_BIN}"] += 1
+    counts["qual_snv" if snv else "qual_indel"][_floor(qual)] += 1
+    counts[f"gq_{zygosity}"][_floor(sample.get("GQ", "0"))] += 1
+    depth = sample.get("DP", ".")
+    if depth.isdecimal():
+        counts[f"depth_{zygosity}"][str(min(int(depth), DEEPEST))] += 1
+    support = sample.get("AD", ".").split(",")
+    if len(support) > 1 and all(number.isdecimal() for number in support):
+        numbers = [int(number) for number in support]
+        if total := sum(numbers):
+            counts[f"fraction_{zygosity}"][str(100 * max(numbers[1:]) // total)] += 1
+    for allele in alleles - {"0", "."}:
+        other = alternatives[int(allele) - 1]
+        if len(other) == len(ref) == 1:
+            counts["substitution"][f"{ref}>{other}"] += 1
+        elif other != "*" and len(other) != len(ref):
+            length = min(max(len(other) - len(ref), -LONGEST_INDEL), LONGEST_INDEL)
+            counts["indel_length"][str(length)] += 1
+    gq = sample.get("GQ", ".")
+    if gq != ".":
+        told = (contig, int(position), ref, alt, sample["GT"], depth, sample.get("AD", ""))
+        kept.append(DoubtfulCall(float(gq), float(qual) if qual != "." else 0.0, *told))
+
+
+def _floor(number: str) -> str:
+    return "0" if number == "." else str(int(float(number)))
