@@ -210,7 +210,7 @@ class CallSummary:
         sex = entries.get("sex")
         more = {
             "variants": VariantCounts(**_known(VariantCounts, entries["variants"])),
-            "work": WorkSummary(**_known(WorkSummary, work) | {"totals": ShardTotals(**totals)}),
+            "work": WorkSummary(**{**_known(WorkSummary, work), "totals": ShardTotals(**totals)}),
             "warnings": tuple(entries.get("warnings", ())),
             "sex": None if sex is None else ObservedSex(**_known(ObservedSex, sex)),
         }
