@@ -19,6 +19,7 @@ from diffbio_flows.command.perturb import perturb
 from diffbio_flows.command.report import report
 from diffbio_flows.command.simulate import simulate
 from diffbio_flows.command.train import train
+from diffbio_flows.command.view import view
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -34,5 +35,5 @@ def diffbio() -> None:
     """Germline small variants from aligned reads, by a caller whose every stage is differentiable."""
 
 
-for command in (call, cohort, ingest, train, evaluate, report, simulate, model, de, perturb, cells):
+for command in (call, cohort, ingest, train, evaluate, report, view, simulate, model, de, perturb, cells):
     diffbio.add_command(command)

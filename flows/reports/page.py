@@ -24,6 +24,7 @@ class Report:
     """What there is to tell of calls.
 
     Attributes:
+        calls: Name of the VCF.
         sample: Whose.
         variants: Counts.
         distributions: How the records are spread.
@@ -35,6 +36,7 @@ class Report:
         evaluation: Against a truth, where there is one.
     """
 
+    calls: str
     sample: str
     variants: VariantCounts
     distributions: Distributions
@@ -63,6 +65,7 @@ def as_page(report: Report) -> str:
         evaluation=_evaluation(report),
         pictures=_pictures(report),
         wide=_WIDE,
+        calls=report.calls,
         doubtful=report.distributions.doubtful,
         tables=_tables(report),
     )

@@ -84,6 +84,7 @@ def write_summary(plan: CallPlan, summary: CallSummary) -> None:
 
     work = plan.work
     report = Report(
+        calls=Path(summary.output).name,
         sample=summary.sample,
         variants=summary.variants,
         distributions=summary.work.totals.distributions,

@@ -18,6 +18,7 @@ from diffbio_core.whole_file import write_whole
 from diffbio_flows.reports.distributions import Distributions, DistributionSum
 from diffbio_flows.reports.page import Report, as_multiqc, as_page
 from diffbio_flows.reports.summary import CallSummary, VariantCounts, count_variants
+from diffbio_flows.runs.calls_header import made_of_header, open_calls
 from diffbio_flows.runs.places import check_folder
 
 MULTIQC_ENDING = "_mqc.json"
@@ -69,7 +70,13 @@ def report_calls(
     """
     calls = Path(calls)
     page = Path(output) if output is not None else calls.with_name(f"{_stem(calls.name)}.report.html")
-    sample, contigs, made_of, problems = _header(calls)
+    sample, contigs, made_of, problems = "", {}, {}, []
+    try:
+        with open_calls(calls) as file:
+            sample, made_of = file.header.samples[0], made_of_header(file.header)
+            contigs = {name: contig.length or 0 for name, contig in file.header.contigs.items()}
+    except InputError as error:
+        problems += error.problems
     told, missing, faults = _summary_of(calls, summary, made_of)
     problems += [*faults, *check_folder(page.parent, str(page))]
     if page.exists() and not force:
@@ -94,6 +101,7 @@ def report_calls(
         what = f"the summary tells of {told.variants.records:,} records, but there are {variants.records:,}"
         missing, told = (*missing, f"{what}: it is of another run, or the file has changed; it is left out."), None
     report = Report(
+        calls=calls.name,
         sample=sample,
         variants=variants,
         distributions=distributions,
@@ -123,32 +131,6 @@ def model_card(summary: CallSummary | None, made_of: Mapping[str, Mapping[str, s
     except (ModelError, OSError):
         return {}
     return card if card["parameters_sha256"] == made_of.get("model", {}).get("SHA256") else {}
-
-
-def _header(
-    calls: Path,
-) -> tuple[str, dict[str, int], dict[str, dict[str, str | int]], list[Problem]]:
-    """Sample, lengths of contigs and what determines the records, as the VCF's header has them."""
-    try:
-        with pysam.VariantFile(str(calls)) as file:
-            samples, contigs = list(file.header.samples), {c.name: c.length or 0 for c in file.header.contigs.values()}
-            lines = [record for record in file.header.records if record.key == "diffbio"]
-            made_of = {str(line["ID"]): _fields(line) for line in lines}
-    except (OSError, ValueError) as error:
-        return "", {}, {}, [Problem(str(calls), f"cannot be read as VCF ({error})", "Give a VCF of one sample.")]
-    if len(samples) != 1:
-        what = f"has {len(samples)} samples" if samples else "has no sample"
-        return "", {}, {}, [Problem(str(calls), what, "Give a VCF of one sample.")]
-    return samples[0], contigs, made_of, []
-
-
-def _fields(line: Any) -> dict[str, str | int]:
-    fields: dict[str, str | int] = {}
-    for name, value in line.items():
-        if name not in ("ID", "IDX"):
-            text = str(value).strip('"')
-            fields[name] = int(text) if name in ("Size", "Intervals", "Positions") and text.isdecimal() else text
-    return fields
 
 
 def _summary_of(

@@ -16,6 +16,7 @@ from tests.flows.call_summaries import SUMMARY
 from tests.flows.reports.test_distributions import line
 
 REPORT = Report(
+    calls="calls.vcf.gz",
     sample=SUMMARY.sample,
     variants=SUMMARY.variants,
     distributions=Distributions.of([line(), line(ref="A", alt="AT", gq="7"), line(genotype="1/1", support="0,9")]),
@@ -49,6 +50,7 @@ def test_it_holds_every_row_of_every_table_and_fetches_nothing():
             assert {cell for row in rows for cell in row} <= set(page.cells)
     assert {"learned base quality", "12.5", "2 sets"} <= set(page.cells)
     assert page.fetched == []
+    assert "diffbio view calls.vcf.gz chr1:7" in as_page(REPORT)
     assert "script" not in page.tags
 
 
