@@ -74,7 +74,7 @@ def report_calls(
     try:
         with open_calls(calls) as file:
             sample, made_of = file.header.samples[0], made_of_header(file.header)
-            contigs = {name: contig.length or 0 for name, contig in file.header.contigs.items()}
+            contigs = {str(name): contig.length or 0 for name, contig in file.header.contigs.items()}
     except InputError as error:
         problems += error.problems
     told, missing, faults = _summary_of(calls, summary, made_of)

@@ -48,18 +48,20 @@ def view_locus(
     """
     calls = Path(calls)
     with open_calls(calls) as file:
-        sample, contigs, header = file.header.samples[0], list(file.header.contigs), made_of_header(file.header)
+        sample, contigs, header = file.header.samples[0], [*map(str, file.header.contigs)], made_of_header(file.header)
         contig, position = _parsed(locus, contigs)
         record = _record(file, calls, contig, position)
     told = _parameters(calls, summary)
     source = _source(told, windows, reads, reference)
     stop = record.stop if record is not None else position
     notes: list[str] = []
+    named = model or told.get("model")
+    seen_by = None if named is None else Path(named)
     with tempfile.TemporaryDirectory() as folder:
         region = f"{contig}:{max(1, position - 2 * AROUND)}-{stop + 2 * AROUND}"
         plan = plan_call(
             CallParameters(
-                **source, model=model or told.get("model"), region=(region,), sample=told.get("sample"),
+                **source, model=seen_by, region=(region,), sample=told.get("sample"),
                 output=Path(folder, "view.vcf.gz"), keep_windows=False,
             )
         )  # fmt: skip
