@@ -94,11 +94,11 @@ def start_diffbio() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
 
 @pytest.fixture
 def call_arguments(individual: SimulatedDataset) -> Callable[..., list[str]]:
-    """Arguments of a call of the individual to an output, with two workers."""
+    """Arguments of a call of the individual to an output, with one worker."""
 
     def arguments(output: Path, *more: object) -> list[str]:
         files = ["--reads", individual.reads, "--reference", individual.reference, "--output", output]
-        return ["call", *map(str, files), "--workers", "2", *map(str, more)]
+        return ["call", *map(str, files), "--workers", "1", *map(str, more)]
 
     return arguments
 

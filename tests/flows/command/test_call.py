@@ -59,7 +59,7 @@ def test_the_simulated_variants_are_found(individual, whole):
 
 
 def test_the_command_gives_an_indexed_vcf_a_summary_and_a_report(individual, whole, diffbio, call_arguments, tmp_path):
-    done = diffbio(*call_arguments(tmp_path / "calls.vcf.gz", "--json"))
+    done = diffbio(*call_arguments(tmp_path / "calls.vcf.gz", "--json", "--workers", "2"))
     assert done.returncode == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["calls.vcf.gz", "calls.vcf.gz.tbi", "calls.vcf.gz.work"]
     assert records(tmp_path / "calls.vcf.gz") == records(whole[0])
@@ -74,6 +74,7 @@ def test_the_command_gives_an_indexed_vcf_a_summary_and_a_report(individual, who
     assert summary["work"]["workers"] == 2
     assert sorted(path.name for path in (tmp_path / "calls.vcf.gz.work").iterdir()) == [
         "report.html",
+        "report_mqc.json",
         "run.json",
         "run.log",
         "summary.json",
@@ -122,12 +123,12 @@ def test_a_killed_run_goes_on_without_doing_finished_shards_again(
 ):
     output = tmp_path / "calls.vcf.gz"
     finished = tmp_path / "calls.vcf.gz.work" / "calls"
-    run = start_diffbio(call_arguments(output, "--workers", "1"))
+    run = start_diffbio(call_arguments(output))
     wait_for(lambda: list(finished.glob("*.json")))
     os.kill(run.pid, signal.SIGKILL)
     run.communicate()
     assert not output.exists()
-    done = diffbio(*call_arguments(output, "--workers", "1", "--json"))
+    done = diffbio(*call_arguments(output, "--json"))
     assert done.returncode == 0
     assert json.loads(done.stdout)["work"]["resumed_shards"] >= 1
     assert records(output) == records(whole[0])
@@ -138,7 +139,7 @@ def test_an_interrupted_run_ends_in_order_and_says_how_to_go_on(
     start_diffbio, call_arguments, tmp_path, number, whole_group
 ):
     output = tmp_path / "calls.vcf.gz"
-    run = start_diffbio(call_arguments(output, "--workers", "1"))
+    run = start_diffbio(call_arguments(output))
     wait_for((tmp_path / "calls.vcf.gz.work" / "calls").exists)
     (os.killpg if whole_group else os.kill)(run.pid, number)
     _, errors = run.communicate(timeout=60)
@@ -153,7 +154,7 @@ def test_an_interrupted_run_ends_in_order_and_says_how_to_go_on(
 def test_a_worker_that_dies_is_replaced(whole, start_diffbio, call_arguments, tmp_path):
     output = tmp_path / "calls.vcf.gz"
     finished = tmp_path / "calls.vcf.gz.work" / "calls"
-    run = start_diffbio(call_arguments(output, "--workers", "1"))
+    run = start_diffbio(call_arguments(output))
     wait_for(lambda: list(finished.glob("*.json")))
     (worker,) = [each for each in psutil.Process(run.pid).children() if "spawn_main" in " ".join(each.cmdline())]
     worker.kill()
@@ -202,13 +203,13 @@ def test_a_disk_that_takes_no_more_ends_the_run_with_the_cause(start_diffbio, ca
     assert not (tmp_path / "calls.vcf.gz").exists()
 
 
-def test_what_a_run_killed_in_its_merge_has_left_goes_with_the_next(individual, in_process, diffbio, tmp_path):
+def test_what_a_run_killed_in_its_merge_has_left_goes_with_the_next(individual, in_process, diffbio_here, tmp_path):
     output = tmp_path / "calls.vcf.gz"
     left = WorkDirectory(tmp_path / "calls.vcf.gz.work").aside(output)
     left.mkdir()
     (left / output.name).write_text("half a file")
     files = ["--reads", individual.reads, "--reference", individual.reference, "--output", output]
-    assert diffbio("call", *files, "--cluster", in_process, "--region", "chr1:1-3000").returncode == 0
+    assert diffbio_here("call", *files, "--cluster", in_process, "--region", "chr1:1-3000").returncode == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["calls.vcf.gz", "calls.vcf.gz.tbi", "calls.vcf.gz.work"]
 
 
@@ -225,7 +226,7 @@ def as_cram(individual, folder: Path) -> Path:
 @pytest.mark.mounts
 @pytest.mark.parametrize("kind", ["bam", "cram"])
 def test_a_reference_in_a_read_only_folder_is_indexed_in_the_work_directory(
-    individual, whole, in_process, diffbio, tiny_disk, tmp_path, kind
+    individual, whole, in_process, diffbio_here, tiny_disk, tmp_path, kind
 ):
     disk = tiny_disk("4m")
     reference = shutil.copy(individual.reference, disk)
@@ -234,7 +235,7 @@ def test_a_reference_in_a_read_only_folder_is_indexed_in_the_work_directory(
     (tmp_path / "work").mkdir()
     files = ["--reads", reads, "--reference", reference, "--output", tmp_path / "calls.vcf.gz"]
     options = ["--work-dir", tmp_path / "work", "--cluster", in_process, "--region", "chr1:1-8000"]
-    assert diffbio("call", *files, *options).returncode == 0
+    assert diffbio_here("call", *files, *options).returncode == 0
     calls = records(tmp_path / "calls.vcf.gz")
     assert calls == records(whole[0])[: len(calls)]
     assert len(calls) > 5
@@ -243,7 +244,7 @@ def test_a_reference_in_a_read_only_folder_is_indexed_in_the_work_directory(
     assert sorted(path.name for path in disk.iterdir()) == ["reference.fa.gz"]
 
 
-def test_files_by_links_may_have_their_indexes_beside_the_links_alone(individual, in_process, diffbio, tmp_path):
+def test_files_by_links_may_have_their_indexes_beside_the_links_alone(individual, in_process, diffbio_here, tmp_path):
     (tmp_path / "files").mkdir()
     for path in (individual.reads, individual.reference):
         target = shutil.copy2(path, tmp_path / "files")
@@ -252,7 +253,7 @@ def test_files_by_links_may_have_their_indexes_beside_the_links_alone(individual
         shutil.copy2(path, tmp_path)
     files = ["--reads", tmp_path / individual.reads.name, "--reference", tmp_path / individual.reference.name]
     options = ["--output", tmp_path / "calls.vcf.gz", "--cluster", in_process, "--region", "chr1:1-3000"]
-    assert diffbio("call", *files, *options).returncode == 0
+    assert diffbio_here("call", *files, *options).returncode == 0
     assert len(list((tmp_path / "files").iterdir())) == 2
 
 
@@ -289,11 +290,11 @@ def test_an_output_that_exists_is_replaced_only_by_force(
     assert len(records(output)) > 0
 
 
-def test_an_unreachable_scheduler_is_told_by_its_address(individual, diffbio, tmp_path):
+def test_an_unreachable_scheduler_is_told_by_its_address(individual, diffbio_here, tmp_path):
     files = ["--reads", individual.reads, "--reference", individual.reference, "--output", tmp_path / "c.vcf.gz"]
     cluster = tmp_path / "cluster.toml"
     cluster.write_text('kind = "address"\naddress = "tcp://127.0.0.1:9"\nworker_timeout = 1\n')
-    done = diffbio("call", *files, "--cluster", cluster)
+    done = diffbio_here("call", *files, "--cluster", cluster)
     assert done.returncode == 1
     assert "no Dask cluster could be reached or started at tcp://127.0.0.1:9" in done.stderr
 
@@ -319,7 +320,7 @@ def test_an_interrupt_at_the_terminal_ends_a_prefect_flow_in_order(
 ):
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    run = start_diffbio(call_arguments(tmp_path / "calls.vcf.gz", "--prefect", "--workers", "1"))
+    run = start_diffbio(call_arguments(tmp_path / "calls.vcf.gz", "--prefect"))
     wait_for((tmp_path / "calls.vcf.gz.work" / "calls").exists)
     family = psutil.Process(run.pid).children(recursive=True)
     os.killpg(run.pid, signal.SIGINT)

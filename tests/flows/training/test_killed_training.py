@@ -54,7 +54,7 @@ def test_a_killed_command_given_again_ends_in_the_same_bits(
     words = ["--store", known_sample.store, "--truth", known_sample.truth, "--confident", known_sample.confident]
     for name, value in options.items():
         words += [f"--{name.replace('_', '-')}", value]
-    words = ["train", *map(str, words), "--output", str(output), "--workers", "2"]
+    words = ["train", *map(str, words), "--output", str(output), "--workers", "1"]
     process = start_diffbio(words)
     log = tmp_path / "model.work" / "steps.jsonl"
     until = time.monotonic() + PATIENCE
