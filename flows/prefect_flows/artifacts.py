@@ -15,6 +15,7 @@ from uuid import UUID
 import httpx
 from prefect import get_run_logger
 from prefect.artifacts import (
+    create_image_artifact,
     create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
@@ -71,6 +72,39 @@ class ArtifactProgress:
             percent = 100.0 * self._pace.done / max(1, self._pace.shards)
             with unanswered():
                 update_progress_artifact(self._artifact, percent, description=str(self._pace))
+
+
+class ArtifactSteps:
+    """How far a training is, as a bar on Prefect's page; called with a stage, steps done, steps in all and the loss.
+
+    Args:
+        key: Of the artifact.
+        every: Seconds between updates, so that steps do not wait for Prefect's server.
+        clock: Seconds that only ever grow.
+    """
+
+    def __init__(self, key: str, every: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._every, self._clock, self._told = every, clock, clock()
+        self._artifact: UUID | None = None
+        with unanswered():
+            self._artifact = create_progress_artifact(0.0, key=key, description="starting")  # type: ignore[assignment]
+
+    def __call__(self, stage: str, done: int, steps: int, loss: float | None) -> None:
+        """See `diffbio_flows.runs.train.Told`."""
+        now = self._clock()
+        if self._artifact is None or (done < steps and now - self._told < self._every):
+            return
+        self._told = now
+        told = f"{stage}: {done:,}/{steps:,}" + ("" if loss is None else f", loss {loss:.4f}")
+        with unanswered():
+            update_progress_artifact(self._artifact, 100.0 * done / max(1, steps), description=told)
+
+
+def show_image(key: str, url: str | None, description: str) -> None:
+    """Shows a picture on the page of the run, where a web server has it."""
+    if url is not None:
+        with unanswered():
+            create_image_artifact(url, key=key, description=description)
 
 
 def show_markdown(key: str, text: str, description: str) -> None:

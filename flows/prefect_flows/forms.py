@@ -13,6 +13,8 @@ from diffbio_core.problems import InputError, Problem
 from diffbio_flows.prefect_flows.limits import LOCAL, DeploymentLimits, cluster_choices
 from diffbio_flows.runs.names import fill_name
 from diffbio_flows.runs.parameters import CallParameters, IngestParameters
+from diffbio_flows.training.parameters import TrainParameters
+from diffbio_flows.training.recipe import files_of
 
 _PATH = r"^(/.*)?$"
 Text = Annotated[str, Field(max_length=4096)]
@@ -83,6 +85,48 @@ class ModelGroup(Group):
     haploid_contigs: list[Text] = Field(
         default=[], max_length=10_000, title="Haploid contigs", description="With one copy, such as chrX of a male"
     )
+
+
+class SetsGroup(Group):
+    """What to train on."""
+
+    sets: Annotated[str, Field(min_length=1, max_length=4096, pattern=_PATH)] = Field(
+        title="Sets", description="Whole path of a TOML file of training sets, or of a recipe that makes them"
+    )
+
+
+class TrainOutputGroup(Group):
+    """The model that is written, and where."""
+
+    folder: Annotated[str, Field(min_length=1, max_length=4096, pattern=_PATH)] = Field(
+        title="Folder", description="Whole path of the folder for models"
+    )
+    name: Annotated[str, Field(min_length=1, max_length=255)] = Field(
+        default="model.{date}",
+        title="Name of the model",
+        description="{date} (day that the run was scheduled for, UTC) and {run} (its name) are filled in",
+    )
+    replace: bool = Field(default=False, title="Replace", description="Replace a model that exists, where allowed")
+
+
+class TrainingGroup(Group):
+    """How long, and from what."""
+
+    init: WholePath = Field(
+        default="", title="Model to go on from", description="Whole path of a model; a fresh network if empty"
+    )
+    epochs: int = Field(default=8, ge=1, le=100_000, title="Epochs", description="Times that every set is shown")
+    max_steps: int = Field(
+        default=0, ge=0, le=10**9, title="Steps", description="Steps after which to end; all epochs if 0"
+    )
+    patience: int = Field(
+        default=8,
+        ge=1,
+        le=100_000,
+        title="Patience",
+        description="Epochs without a better validation F1 after which to stop",
+    )
+    seed: int = Field(default=0, ge=0, le=2**31, title="Seed", description="Of initialisation, order and augmentation")
 
 
 class MachineGroup(Group):
@@ -224,6 +268,47 @@ def ingest_parameters(
         force=replace,
         **machine.fields(limits),  # type: ignore[arg-type]
     )
+
+
+def train_parameters(
+    given: SetsGroup,
+    output: TrainOutputGroup,
+    training: TrainingGroup,
+    machine: MachineGroup,
+    names: RunNames,
+    limits: DeploymentLimits,
+) -> TrainParameters:
+    """The training that a form asks for; makes the folder of its model.
+
+    Raises:
+        InputError: The form asks for what is not allowed or cannot be, or the file of sets does.
+    """
+    problems = limits.path_problems({"sets": given.sets, "folder": output.folder, "model": training.init})
+    problems += _replaces(output.replace, limits)
+    if problems:
+        raise InputError(problems)
+    # What a file of sets names is reached by whoever may write such a file, and so must lie in the roots, too.
+    files, stores = files_of(given.sets)
+    problems = limits.path_problems({f"sets, {name}": file for name, file in files.items()})
+    for name, store in stores.items():
+        problems += limits.store_problems(f"sets, {name}", store)
+    folder = Path(output.folder) / fill_name(output.name, names.values())
+    parameters = TrainParameters(
+        sets=Path(given.sets),
+        output=folder,
+        init=Path(training.init) if training.init else None,
+        epochs=training.epochs,
+        max_steps=training.max_steps or None,
+        patience=training.patience,
+        seed=training.seed,
+        force=output.replace,
+        **machine.fields(limits),  # type: ignore[arg-type]
+    )
+    problems += limits.path_problems({"model": folder, "work directory": parameters.work_path})
+    if problems:
+        raise InputError(problems)
+    _make_folder(folder.parent)
+    return parameters
 
 
 def _replaces(replace: bool, limits: DeploymentLimits) -> list[Problem]:

@@ -25,7 +25,7 @@ _LAST_WORDS = 30.0
 
 _TEMPLATE = Path(__file__).with_name("process_pool.json")
 
-_LIMITS = """# What runs that are started through Prefect may touch on this machine; docs/operating.md tells the rest.
+_LIMITS = """# What runs that are started through Prefect may touch on this machine; docs/prefect.md tells the rest.
 roots = ["{data}"]
 reports = "http://{address}:{reports_port}/"
 """

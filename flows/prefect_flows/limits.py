@@ -79,7 +79,7 @@ class DeploymentLimits(BaseModel):
         """
         path = environment.get(VARIABLE)
         if not path:
-            remedy = "Set it on the worker to a TOML file with `roots = [...]`, as docs/operating.md shows."
+            remedy = "Set it on the worker to a TOML file with `roots = [...]`, as docs/prefect.md shows."
             raise InputError([Problem(VARIABLE, "names no file, so that no path is allowed", remedy)])
         try:
             entries: dict[str, Any] = tomllib.loads(Path(path).read_text(encoding="utf-8"))

@@ -24,6 +24,7 @@ from diffbio_flows.prefect_flows.forms import MachineGroup, RunNames
 from diffbio_flows.prefect_flows.limits import DeploymentLimits
 from diffbio_flows.runs.cohort_plan import CohortParameters
 from diffbio_flows.runs.parameters import RunParameters
+from diffbio_flows.training.parameters import TrainParameters
 
 # What a full disk, a full quota and a file server that is gone say. Errors come from workers as text.
 _PASSING = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.EIO))
@@ -53,7 +54,7 @@ def operated(limits: DeploymentLimits) -> Iterator[None]:
 
 
 @contextmanager
-def on_machine(machine: MachineGroup, parameters: RunParameters | CohortParameters) -> Iterator[None]:
+def on_machine(machine: MachineGroup, parameters: RunParameters | CohortParameters | TrainParameters) -> Iterator[None]:
     """Waits for a slot of the cluster, and one per GPU, then holds them for as long as the run may take.
 
     Raises:
@@ -78,7 +79,7 @@ def slot_name(cluster: str) -> str:
 
 
 @contextmanager
-def _gpus(parameters: RunParameters | CohortParameters) -> Iterator[None]:
+def _gpus(parameters: RunParameters | CohortParameters | TrainParameters) -> Iterator[None]:
     config = parameters.cluster_config()
     if config.kind != "local-gpu":
         yield

@@ -32,6 +32,11 @@ def drive_in_prefect(run: ShardRun[Summary], progress_key: str) -> Summary:
     """
     run.progress = Several((run.progress, ArtifactProgress(progress_key)))
     run.hand_out = hand_out_groups
+    return drive_steps(run)
+
+
+def drive_steps(run: ShardRun[Summary]) -> Summary:
+    """See `drive`: inside a flow, each step a task."""
     return drive(run, carry_out=_as_task)
 
 

@@ -21,7 +21,7 @@ from diffbio_core.simulation.variants import VariantModel
 from diffbio_core.whole_file import write_whole
 from diffbio_flows.runs.ingest import ingest_reads
 from diffbio_flows.runs.work_directory import file_identity
-from diffbio_flows.training.sets import TrainingSet
+from diffbio_flows.training.sets import TrainingSet, read_sets
 from diffbio_io.reference import Reference
 from diffbio_io.simulation.dataset import simulate_dataset
 
@@ -149,6 +149,28 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
         raise InputError([Problem(str(path), f"there is no {file}", remedy) for file in missing])
     there = tuple(one.within(folder) for one in recipe.set)
     return recipe.model_copy(update={"simulated": simulated, "sequenced": sequenced, "set": there})
+
+
+def files_of(path: str | os.PathLike[str]) -> tuple[dict[str, Path], dict[str, str]]:
+    """What a recipe or a file of sets names: files, and window stores, each by set and key.
+
+    Raises:
+        InputError: It is faulty.
+    """
+    files: dict[str, Path] = {}
+    sets: tuple[TrainingSet, ...]
+    if is_recipe(path):
+        recipe = read_recipe(path)
+        sets = recipe.set
+        files |= {f"{one.name}: reference": one.reference for one in recipe.simulated if one.reference is not None}
+        for one in recipe.sequenced:
+            names = ("reads", "reference", "truth", "confident")
+            files |= {f"{one.name}: {name}": getattr(one, name) for name in names}
+    else:
+        sets = read_sets(path)
+    for one in sets:
+        files |= {f"{one.title}: truth": one.truth, f"{one.title}: confident": one.confident}
+    return files, {f"{one.title}: store": one.store for one in sets}
 
 
 def make_sets(

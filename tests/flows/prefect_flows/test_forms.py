@@ -13,6 +13,7 @@ from diffbio_core.problems import InputError
 from diffbio_flows.prefect_flows.deployed.call import call
 from diffbio_flows.prefect_flows.deployed.evaluate import evaluate
 from diffbio_flows.prefect_flows.deployed.ingest import ingest
+from diffbio_flows.prefect_flows.deployed.train import train
 from diffbio_flows.prefect_flows.forms import (
     CallInputGroup,
     CallOutputGroup,
@@ -21,8 +22,12 @@ from diffbio_flows.prefect_flows.forms import (
     ReadsGroup,
     RegionGroup,
     RunNames,
+    SetsGroup,
+    TrainingGroup,
+    TrainOutputGroup,
     call_parameters,
     ingest_parameters,
+    train_parameters,
 )
 from diffbio_flows.prefect_flows.limits import VARIABLE, DeploymentLimits
 
@@ -115,7 +120,37 @@ def test_a_store_has_a_name_of_the_day_too(limits, reads, tmp_path):
         )
 
 
-@pytest.mark.parametrize("flow", [call, ingest, evaluate])
+def trained(limits, sets, folder, **output):
+    given = SetsGroup(sets=str(sets)), TrainOutputGroup(folder=str(folder), **output)
+    return train_parameters(*given, TrainingGroup(epochs=3), MachineGroup(workers=2), NAMES, limits)
+
+
+SET = """[[set]]
+store = "w.zarr"
+truth = "t.vcf.gz"
+confident = "{confident}"
+"""
+
+
+def test_a_training_is_of_its_day_and_all_that_its_sets_name_lies_in_the_roots(limits, tmp_path):
+    sets = tmp_path / "sets.toml"
+    sets.write_text(SET.format(confident="c.bed"))
+    found = trained(limits, sets, tmp_path / "models")
+    assert found.output == tmp_path / "models" / "model.2026-11-26"
+    assert (found.epochs, found.max_steps, found.workers) == (3, None, 2)
+    sets.write_text(SET.format(confident="/etc/c.bed") + 'name = "a"\n')
+    with pytest.raises(InputError, match=r"sets, a: confident: /etc/c.bed lies outside the allowed folders"):
+        trained(limits, sets, tmp_path / "models")
+    sets.write_text(SET.format(confident="c.bed").replace("w.zarr", "s3://x/y"))
+    with pytest.raises(InputError, match="store: s3://x/y is not among the allowed URLs"):
+        trained(limits, sets, tmp_path / "models")
+    with pytest.raises(InputError, match="lies outside"):
+        trained(limits, sets, "/etc")
+    with pytest.raises(InputError, match="does not let runs replace"):
+        trained(limits, sets, tmp_path / "models", replace=True)
+
+
+@pytest.mark.parametrize("flow", [call, ingest, evaluate, train])
 def test_every_field_of_a_form_is_described_and_limited(flow):
     schema = parameter_schema(flow).model_dump()
     assert all("$ref" in group for group in schema["properties"].values()), "fields come in groups"

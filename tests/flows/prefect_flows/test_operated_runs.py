@@ -156,3 +156,33 @@ def test_a_cancelled_run_stops_its_workers_and_goes_on_when_retried(site, called
     site.set_state(called.id, type="SCHEDULED", name="AwaitingRetry")
     assert called.completes() == undisturbed
     assert called.resumed > 0
+
+
+def test_a_model_is_trained_from_the_form_and_the_page_shows_how_it_went(site):
+    from diffbio_core.simulation.variants import VariantModel
+    from diffbio_flows import ingest_reads
+    from diffbio_io.simulation.dataset import simulate_dataset
+
+    folder = site.data / "known"
+    made = simulate_dataset(folder, length=20_000, depth=15.0, seed=5, variants=VariantModel().scaled(4), threads=1)
+    (folder / "cluster.toml").write_text('kind = "in-process"\n')
+    files = {"reads": made.reads, "reference": made.reference, "cluster": folder / "cluster.toml"}
+    ingest_reads(**files, store=str(folder / "w.zarr"))
+    sets = folder / "sets.toml"
+    sets.write_text(
+        f'[[set]]\nname = "known"\nstore = "w.zarr"\ntruth = "{made.truth.name}"\nconfident = "{made.confident.name}"\n'
+        'validation = ["chr1:15001-20000"]\n'
+    )
+    output = {"folder": str(site.data / "models"), "name": "tiny"}
+    training = {"epochs": 1, "max_steps": 1}
+    parameters = {"input": {"sets": str(sets)}, "output": output, "training": training, "machine": {"workers": 1}}
+    run = site.trigger("train/weekly", parameters)
+    state = site.state(run)
+    assert state["type"] == "COMPLETED", state["message"]
+    assert state["message"] == f"1 steps, model {site.data}/models/tiny"
+    assert (site.data / "models" / "tiny" / "card.json").exists()
+    assert (site.data / "models" / "tiny.work" / "loss.svg").read_text().startswith("<?xml")
+    shown = site.artifacts(run)
+    assert "sha256" in shown["train-summary"]["data"]
+    assert "Candidates kept apart" in shown["train-summary"]["data"]
+    assert shown["train-progress"]["data"] == 100.0
