@@ -143,16 +143,12 @@ def test_a_cram_index_may_be_plain_text(cram):
     assert set(checked(cram).reads) == {"c1", "c2"}
 
 
-@pytest.mark.parametrize(
-    ("reads", "what"),
-    [
-        (READS[1:], "is not the index of FILE: it ends before the file's reads do"),
-        ([], "is not the index of FILE: it ends before the file's reads do"),
-    ],
-)
-def test_a_cram_index_of_other_reads_is_refused(tmp_path, cram, reads, what):
+@pytest.mark.parametrize("reads", [READS[1:], []])
+def test_a_cram_index_of_other_reads_is_refused(tmp_path, cram, reads):
     shutil.copy(f"{write_cram(tmp_path, 'b', reads)}.crai", f"{cram}.crai")
-    assert fault(cram) == what
+    # Where its reads begin follows from how well the header, which holds the reference's path, can be compressed.
+    told = ("it begins at other reads", "it ends before the file's reads do")
+    assert fault(cram) in [f"is not the index of FILE: {why}" for why in told]
 
 
 def test_a_cram_index_of_a_shorter_state_is_refused(tmp_path, cram):
