@@ -44,7 +44,7 @@ def reliability_picture(bands: Mapping[str, Sequence[Mapping[str, Any]]]) -> str
     Args:
         bands: Of ``qual`` and of ``gq``, as `diffbio_flows.reports.reliability.reliability` gives them.
     """
-    figure, panels = _figure(2, 3.2)
+    figure, panels = _figure(2, 3.2, wide=True)
     for axes, (name, rows) in zip(panels, bands.items(), strict=True):
         for kind, marker, colour in (("SNP", "o", FIRST), ("INDEL", "s", SECOND)):
             points = [row for row in rows if row["kind"] == kind]
@@ -55,7 +55,7 @@ def reliability_picture(bands: Mapping[str, Sequence[Mapping[str, Any]]]) -> str
             filled = [colour if row["errors"] else "none" for row in points]
             axes.scatter(stated, shares, marker=marker, edgecolors=colour, facecolors=filled, label=label)
         axes.plot([1e-6, 1], [1e-6, 1], color="grey", linewidth=1)
-        axes.set(xscale="log", yscale="log", ylabel="share in error (hollow: none, drawn as half of one)")
+        axes.set(xscale="log", yscale="log", ylabel="share in error")
         axes.set_xlabel(f"error that {name.upper()} states")
         axes.legend(frameon=False)
     return _svg(figure)
@@ -94,8 +94,8 @@ def _spread(found: Distributions) -> Iterator[Picture]:
         colours = [FIRST if change in transitions else SECOND for change in SUBSTITUTIONS]
         axes.bar(SUBSTITUTIONS, [changes.get(change, 0) for change in SUBSTITUTIONS], color=colours)
         axes.tick_params(axis="x", rotation=45)
-        axes.set(xlabel="substitution (transitions blue)", ylabel="alleles")
-        yield "Substitutions", _svg(figure)
+        axes.set_ylabel("alleles")
+        yield "Substitutions, transitions in blue", _svg(figure)
 
 
 def _along(found: Distributions, contigs: Mapping[str, int]) -> Iterator[Picture]:
@@ -103,7 +103,7 @@ def _along(found: Distributions, contigs: Mapping[str, int]) -> Iterator[Picture
     shown = [contig for contig in contigs if contig in density][:30]
     if not shown:
         return
-    figure, panels = _figure(len(shown), 0.45 * len(shown) + 0.6, rows=True)
+    figure, panels = _figure(len(shown), 0.45 * len(shown) + 0.6, wide=True, rows=True)
     longest = max(contigs[contig] for contig in shown)
     highest = max(max(density[contig]) for contig in shown)
     for axes, contig in zip(panels, shown, strict=True):
@@ -132,14 +132,14 @@ def _coverage(depths: Mapping[str, Sequence[int]]) -> Iterator[Picture]:
     while last + 1 < len(total) and sum(total[last + 1 :]) > rest / 1000:
         last += 1
     figure, (axes,) = _figure(1)
-    axes.step(range(last + 1), total[: last + 1], where="mid", color=FIRST)
-    axes.set(xlabel="reads over a position", ylabel="positions")
+    axes.step(range(last + 1), [count / 1e6 for count in total[: last + 1]], where="mid", color=FIRST)
+    axes.set(xlabel="reads over a position", ylabel="positions (Mb)")
     yield "Coverage", _svg(figure)
 
 
 def _stages(seconds: Mapping[str, float]) -> Iterator[Picture]:
     if seconds:
-        figure, (axes,) = _figure(1, 0.35 * len(seconds) + 0.9)
+        figure, (axes,) = _figure(1, 0.35 * len(seconds) + 0.9, left=1.0)
         names = [name.replace("_", " ") for name in seconds]
         axes.barh(names, list(seconds.values()), color=FIRST)
         axes.invert_yaxis()
@@ -156,12 +156,17 @@ def _filled(points: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
     return places, [counts.get(place, 0) for place in places]
 
 
-def _figure(panels: int, height: float = 2.6, *, rows: bool = False) -> tuple[Any, list[Axes]]:
+def _figure(
+    panels: int, height: float = 2.6, *, left: float = 0.65, wide: bool = False, rows: bool = False
+) -> tuple[Any, list[Axes]]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.2 if panels == 1 else 10.4, height), layout="constrained")
+    # Margins by hand: a layout that is worked out draws everything twice.
+    width = 10.4 if wide else 5.2
+    margins = {"left": left / width, "right": 1 - 0.1 / width, "bottom": 0.5 / height, "top": 1 - 0.08 / height}
+    figure = Figure(figsize=(width, height))
     shape = (panels, 1) if rows else (1, panels)
-    axes = list(figure.subplots(*shape, squeeze=False).flat)
+    axes = list(figure.subplots(*shape, squeeze=False, gridspec_kw=margins).flat)
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
     return figure, axes

@@ -16,7 +16,9 @@ from diffbio_flows.reports.tables import Table, provenance_tables, ratio, tables
 if TYPE_CHECKING:
     from diffbio_flows.runs.evaluate import EvaluationTable
 
-_WIDE = ("Records along contigs", "Reliability of QUAL and GQ")
+RELIABILITY = "Reliability of QUAL and GQ; hollow where none was in error, drawn as half of one"
+
+_WIDE = ("Records along contigs", RELIABILITY)
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def _pictures(report: Report) -> list[Picture]:
     )
     bands = report.evaluation.reliability if report.evaluation else {}
     if any(bands.values()):
-        found.append(("Reliability of QUAL and GQ", reliability_picture(bands)))
+        found.append((RELIABILITY, reliability_picture(bands)))
     return found
 
 
