@@ -69,13 +69,11 @@ class Distributions:
     def of(cls, lines: Iterable[str]) -> Distributions:
         """Counts the records of a VCF's lines, by the first sample; lines of the header are passed over."""
         counts: dict[str, Counter[str]] = {name: Counter() for name in NAMES}
-        kept: list[DoubtfulCall] = []
+        doubts = _Doubts()
         for line in lines:
             if not line.startswith("#"):
-                _count(line, counts, kept)
-                if len(kept) > 50 * DOUBTFUL:
-                    kept = nsmallest(DOUBTFUL, kept)
-        return cls({name: dict(found) for name, found in counts.items() if found}, tuple(nsmallest(DOUBTFUL, kept)))
+                _count(line, counts, doubts)
+        return cls({name: dict(found) for name, found in counts.items() if found}, doubts.most())
 
     @classmethod
     def from_json(cls, entries: Mapping[str, object]) -> Distributions:
@@ -116,43 +114,67 @@ class DistributionSum:
         return Distributions({name: dict(found) for name, found in self._counts.items()}, tuple(self._doubtful))
 
 
-def _count(line: str, counts: dict[str, Counter[str]], kept: list[DoubtfulCall]) -> None:
+class _Doubts:
+    """The records with the lowest GQ so far; others are dropped before anything is made of them."""
+
+    def __init__(self) -> None:
+        self.limit = float("inf")
+        self._kept: list[DoubtfulCall] = []
+
+    def add(self, call: DoubtfulCall) -> None:
+        self._kept.append(call)
+        if len(self._kept) >= 2 * DOUBTFUL:
+            self._kept = nsmallest(DOUBTFUL, self._kept)
+            self.limit = self._kept[-1].gq
+
+    def most(self) -> tuple[DoubtfulCall, ...]:
+        return tuple(nsmallest(DOUBTFUL, self._kept))
+
+
+def _count(line: str, counts: dict[str, Counter[str]], doubts: _Doubts) -> None:
     columns = line.rstrip("\n").split("\t", 10)
-    contig, position, _, ref, alt, qual, filters = columns[:7]
-    sample = dict(zip(columns[8].split(":"), columns[9].split(":"), strict=False)) if len(columns) > 9 else {}
-    alleles = set(sample.get("GT", ".").replace("|", "/").split("/"))
-    if not alleles - {"0", "."}:
+    if len(columns) < 10:
         return
-    for name in filters.split(";"):
-        counts["filter"][name] += 1
+    contig, position, _, ref, alt, qual, filters, _, names, values, *_ = columns
+    sample = dict(zip(names.split(":"), values.split(":"), strict=False))
+    genotype = sample.get("GT", ".")
+    alleles = set(genotype.replace("|", "/").split("/"))
+    others = alleles - _NO_ALLELE
+    if not others:
+        return
     if filters not in ("PASS", "."):
+        for name in filters.split(";"):
+            counts["filter"][name] += 1
         return
+    counts["filter"][filters] += 1
     zygosity = "het" if len(alleles) > 1 else "hom"
     alternatives = alt.split(",")
     snv = len(ref) == 1 and all(len(other) == 1 for other in alternatives)
     counts["density"][f"{contig}:{int(position) // DENSITY_BIN}"] += 1
     counts["qual_snv" if snv else "qual_indel"][_floor(qual)] += 1
-    counts[f"gq_{zygosity}"][_floor(sample.get("GQ", "0"))] += 1
-    depth = sample.get("DP", ".")
+    gq = sample.get("GQ", ".")
+    counts[f"gq_{zygosity}"][_floor(gq)] += 1
+    depth, support = sample.get("DP", "."), sample.get("AD", "")
     if depth.isdecimal():
         counts[f"depth_{zygosity}"][str(min(int(depth), DEEPEST))] += 1
-    support = sample.get("AD", ".").split(",")
-    if len(support) > 1 and all(number.isdecimal() for number in support):
-        numbers = [int(number) for number in support]
-        if total := sum(numbers):
-            counts[f"fraction_{zygosity}"][str(100 * max(numbers[1:]) // total)] += 1
-    for allele in alleles - {"0", "."}:
+    numbers = [int(number) for number in support.split(",") if number.isdecimal()]
+    if len(numbers) == len(alternatives) + 1 and (total := sum(numbers)):
+        counts[f"fraction_{zygosity}"][str(100 * max(numbers[1:]) // total)] += 1
+    for allele in others:
         other = alternatives[int(allele) - 1]
         if len(other) == len(ref) == 1:
             counts["substitution"][f"{ref}>{other}"] += 1
         elif other != "*" and len(other) != len(ref):
             length = min(max(len(other) - len(ref), -LONGEST_INDEL), LONGEST_INDEL)
             counts["indel_length"][str(length)] += 1
-    gq = sample.get("GQ", ".")
-    if gq != ".":
-        told = (contig, int(position), ref, alt, sample["GT"], depth, sample.get("AD", ""))
-        kept.append(DoubtfulCall(float(gq), float(qual) if qual != "." else 0.0, *told))
+    if gq != "." and float(gq) <= doubts.limit:
+        told = (contig, int(position), ref, alt, genotype, depth, support)
+        doubts.add(DoubtfulCall(float(gq), float(qual) if qual != "." else 0.0, *told))
+
+
+_NO_ALLELE = frozenset("0.")
 
 
 def _floor(number: str) -> str:
-    return "0" if number == "." else str(int(float(number)))
+    """A number's part before the point, of what VCF writes: none is negative."""
+    return "0" if number == "." else number.partition(".")[0] if "e" not in number else str(int(float(number)))
