@@ -29,6 +29,7 @@ from diffbio_flows.command.options import FILE, cluster_options, json_option, sh
 @click.option("--learning-rate", type=float, default=2e-3, show_default=True, help="Peak of the cosine schedule.")
 @click.option("--members", type=int, default=1, show_default=True, help="Networks whose logits are averaged.")
 @click.option("--channels", type=int, default=64, show_default=True, help="Channels of the convolutions.")
+@click.option("--collective", is_flag=True, help="Train as one program over a process per worker (jax.distributed).")
 @click.option("--work-dir", type=FILE, help="Folder for the run's state; OUTPUT.work if not given.")
 @cluster_options
 @click.option("--resume", is_flag=True, help="Refuse to begin anew: there must be a checkpoint to go on from.")

@@ -127,6 +127,11 @@ class TrainingGroup(Group):
         description="Epochs without a better validation F1 after which to stop",
     )
     seed: int = Field(default=0, ge=0, le=2**31, title="Seed", description="Of initialisation, order and augmentation")
+    collective: bool = Field(
+        default=False,
+        title="One program",
+        description="A process per worker, which add gradients up among themselves; else the run does",
+    )
 
 
 class MachineGroup(Group):
@@ -301,6 +306,7 @@ def train_parameters(
         max_steps=training.max_steps or None,
         patience=training.patience,
         seed=training.seed,
+        collective=training.collective,
         force=output.replace,
         **machine.fields(limits),  # type: ignore[arg-type]
     )

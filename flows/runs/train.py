@@ -8,14 +8,15 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from diffbio_cluster.executor import Device
 from diffbio_cluster.gradients import Reduced, reduce_gradients
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.whole_file import whole_file, write_whole
@@ -31,6 +32,12 @@ from diffbio_flows.training.preflight import CheckedSet, check_sets
 from diffbio_flows.training.recipe import make_sets, read_recipe
 from diffbio_flows.training.schedule import BatchShape
 from diffbio_flows.training.sets import TrainingSet, checked_names
+
+if TYPE_CHECKING:
+    from diffbio_flows.training.optimisation import Optimisation, TrainingState
+
+RunSteps = Callable[["TrainingState", int, Callable[[Mapping[str, Any]], None]], "TrainingState"]
+"""Takes where training stands, the step to go on to, and what is told of every step; gives where it stands then."""
 
 Told = Callable[[str, int, int, float | None], None]
 """Takes a stage, steps done, steps in all, and the loss where there is one."""
@@ -135,6 +142,7 @@ class TrainingRun(ShardRun[TrainingSummary]):
         self._losses: list[float] = []
         self._course = Course()
         self._resumed_from = 0
+        self._warnings: list[str] = []
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -154,6 +162,12 @@ class TrainingRun(ShardRun[TrainingSummary]):
         if self._summary is None:
             raise RuntimeError("the run has not ended")
         return self._summary
+
+    def warn(self, warnings: Iterable[Problem]) -> None:
+        """See `ShardRun`; the summary repeats them."""
+        warnings = list(warnings)
+        self._warnings += map(str, warnings)
+        super().warn(warnings)
 
     @property
     def _work(self) -> WorkDirectory:
@@ -207,6 +221,7 @@ class TrainingRun(ShardRun[TrainingSummary]):
             "members",
             "channels",
             "checkpoint_every",
+            "collective",
         )
         sets = {
             checked.planned.source.title: {**checked.planned.source.model_dump(mode="json"), **checked.identity}
@@ -258,7 +273,6 @@ class TrainingRun(ShardRun[TrainingSummary]):
     def _train(self) -> None:
         # They import JAX, which the checks before need not wait for.
         from diffbio_flows.training.checkpoints import Checkpoints
-        from diffbio_flows.training.leaves import LeafTask, leaf_gradients
         from diffbio_flows.training.optimisation import Optimisation, OptimisationConfig
 
         plan, parameters, work = self.plan, self.parameters, self._work
@@ -276,30 +290,75 @@ class TrainingRun(ShardRun[TrainingSummary]):
             self.warn(Problem("checkpoints", what, "Training goes on from there.") for what in found.broken)
         self._resumed_from = state.step
         log = _StepLog(work.path / STEPS, state.step)
-        device = "GPU" if self.has_gpu else None
+
+        def each(entry: Mapping[str, Any]) -> None:
+            self._losses = [*self._losses[-99:], entry["loss"]]
+            log.add(entry)
+            self.told("training", entry["step"], steps, entry["loss"])
+
         # An epoch's end is a checkpoint, so a run that has gone on is never one epoch's measure short.
-        while state.step < steps and not course.is_over(parameters.patience):
-            begun = time.perf_counter()
-            vector, step = np.asarray(state.parameters), state.step
-
-            def task(run: range, vector: Any = vector, step: int = step) -> LeafTask:
-                return LeafTask(str(work.path.resolve()), identity, step, run, vector)
-
-            reduced = reduce_gradients(self.executor, leaf_gradients, task, plan.shape.leaves, device=device)
-            arrived = time.perf_counter()
-            state, loss, norm = optimisation.advance(state, reduced.total)
-            self._losses = [*self._losses[-99:], loss]
-            log.add(_entry(state.step, loss, norm, reduced, begun, arrived))
-            self.told("training", state.step, steps, loss)
+        epochs = range(0, steps, plan.schedule.steps_per_epoch)
+        stops = sorted({*epochs, *range(0, steps, parameters.checkpoint_every), steps} - {0})
+        run = (
+            self._collective(identity, steps, stops)
+            if parameters.collective
+            else self._gathered(identity, optimisation)
+        )
+        for stop in stops:
+            if stop <= state.step:
+                continue
+            if course.is_over(parameters.patience):
+                break
+            state = run(state, stop, each)
             f1 = None
-            if state.step % plan.schedule.steps_per_epoch == 0 or state.step == steps:
+            if stop in epochs or stop == steps:
                 f1 = self._measure(state, identity)
                 course = course.after(state.step, f1)
                 if course.best_step == state.step:
                     _save_parameters(work.path / "best.npy", state.average)
-            if f1 is not None or state.step % parameters.checkpoint_every == 0 or state.step == steps:
-                checkpoints.save(state, {"seed": plan.seed, "plan": identity, "course": asdict(course)}, f1)
+            checkpoints.save(state, {"seed": plan.seed, "plan": identity, "course": asdict(course)}, f1)
         self._state, self._course = state, course
+
+    def _gathered(self, identity: str, optimisation: Optimisation) -> RunSteps:
+        """Steps whose gradients workers compute, and this process adds up."""
+        from diffbio_flows.training.leaves import LeafTask, leaf_gradients
+
+        folder, leaves = str(self._work.path.resolve()), self.plan.shape.leaves
+
+        def run(state: TrainingState, stop: int, each: Callable[[Mapping[str, Any]], None]) -> TrainingState:
+            while state.step < stop:
+                begun = time.perf_counter()
+                vector, step = np.asarray(state.parameters), state.step
+
+                def task(run: range, vector: Any = vector, step: int = step) -> LeafTask:
+                    return LeafTask(folder, identity, step, run, vector)
+
+                reduced = reduce_gradients(self.executor, leaf_gradients, task, leaves, device=self._device)
+                arrived = time.perf_counter()
+                state, loss, norm = optimisation.advance(state, reduced.total)
+                each(_entry(state.step, loss, norm, reduced, begun, arrived))
+            return state
+
+        return run
+
+    def _collective(self, identity: str, steps: int, stops: Sequence[int]) -> RunSteps:
+        """Steps that a process group takes as one program."""
+        from diffbio_flows.training.collective import CollectiveSteps, GroupOrder
+
+        order = GroupOrder(str(self._work.path.resolve()), identity, 0, (), steps, self.parameters.learning_rate)
+        group = CollectiveSteps(
+            self.executor,
+            order,
+            stops,
+            device=self._device,
+            warn=lambda what: self.warn([Problem("the process group", what, "Its log is in the work directory.")]),
+        )
+        self.held.callback(group.close)
+        return group.run
+
+    @property
+    def _device(self) -> Device | None:
+        return "GPU" if self.has_gpu else None
 
     def _measure(self, state: Any, identity: str) -> float | None:
         """F1 of the candidates kept apart; None where there are none. Its table is told and kept."""
@@ -320,8 +379,7 @@ class TrainingRun(ShardRun[TrainingSummary]):
         save_model(model, _merged(plan, np.asarray(state.average)))
         sha = load_card(model)["parameters_sha256"]
         tasks = [ValidationTask(str(work), identity, number, str(model), sha) for number in chosen]
-        device = "GPU" if self.has_gpu else None
-        measured = Measured.joined(self.executor.map_unordered(measure_shard, tasks, device=device))
+        measured = Measured.joined(self.executor.map_unordered(measure_shard, tasks, device=self._device))
         table = validation_table(measured)
         _replace_line(work / VALIDATION, {"step": state.step, "table": table})
         LOGGER.info("validation after step %d\n%s", state.step, table_text(table))
@@ -410,6 +468,7 @@ class TrainingRun(ShardRun[TrainingSummary]):
             thresholds=thresholds,
             best_step=self._course.best_step,
             validation=table,
+            warnings=tuple(self._warnings),
             wall_seconds=dict(self.wall_seconds),
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Float32
 
-from diffbio_core.training.step import PartSum, TrainingStep
+from diffbio_core.training.step import PartSum, TrainingStep, Update
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,8 @@ class Optimisation:
         self._optimizer = optax.chain(
             optax.clip_by_global_norm(config.clip_norm), optax.adamw(schedule, weight_decay=config.weight_decay)
         )
-        step = TrainingStep(_no_objective, self._optimizer)
-
-        @jax.jit
-        def advance(number, parameters, average, state, total):
-            made = step.update(parameters, state, PartSum(total[:-2], total[-2], total[-1]))
-            decay = jnp.minimum(config.average, (1.0 + number) / (10.0 + number))
-            average = decay * average + (1 - decay) * made.parameters
-            return made, average
-
-        self._advance = advance
+        self._step, self._decay = TrainingStep(_no_objective, self._optimizer), config.average
+        self._advance = jax.jit(self.traced)
 
     def start(self, parameters: Float32[np.ndarray, " parameters"]) -> TrainingState:
         """Before the first step."""
@@ -94,10 +86,26 @@ class Optimisation:
             FloatingPointError: The loss is not finite.
         """
         made, average = self._advance(state.step, state.parameters, state.average, state.optimizer, total)
+        return self.checked(state.step, made, average)
+
+    def traced(
+        self, step: Any, parameters: Array, average: Array, optimizer: Any, total: Array
+    ) -> tuple[Update, Array]:
+        """The update and the running average that follow from a state and a sum of gradients, to be compiled."""
+        made = self._step.update(parameters, optimizer, PartSum(total[:-2], total[-2], total[-1]))
+        decay = jnp.minimum(self._decay, (1.0 + step) / (10.0 + step))
+        return made, decay * average + (1 - decay) * made.parameters
+
+    def checked(self, step: int, made: Update, average: Array) -> tuple[TrainingState, float, float]:
+        """What `traced` made of a step, as `advance` gives it.
+
+        Raises:
+            FloatingPointError: The loss is not finite.
+        """
         loss = float(made.loss)
         if not np.isfinite(loss):
-            raise FloatingPointError(f"the loss of step {state.step + 1} is not finite: lower --learning-rate")
-        next_state = TrainingState(state.step + 1, made.parameters, average, made.optimizer_state)
+            raise FloatingPointError(f"the loss of step {step + 1} is not finite: lower --learning-rate")
+        next_state = TrainingState(step + 1, made.parameters, average, made.optimizer_state)
         return next_state, loss, float(made.gradient_norm)
 
 

@@ -33,6 +33,9 @@ class TrainParameters(BaseModel):
     learning_rate: float = Field(default=2e-3, gt=0, le=1, description="Peak of the cosine schedule")
     members: int = Field(default=1, ge=1, le=16, description="Networks whose logits are averaged")
     channels: int = Field(default=64, ge=4, le=1024, description="Channels of the convolutions")
+    collective: bool = Field(
+        default=False, description="Train as one program over a process per worker, instead of summing here"
+    )
     work_dir: Path | None = Field(default=None, description="Folder for the run's state; OUTPUT.work if not given")
     workers: int | None = Field(default=None, ge=1, description="Worker processes here; one per core if not given")
     scheduler: str | None = Field(default=None, description="Address of a running Dask scheduler to use instead")

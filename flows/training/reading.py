@@ -54,7 +54,10 @@ class Examples:
         if not more:
             return self
         labels = np.concatenate([self.labels, np.full(more, UNKNOWN, np.int8)])
-        views = {name: np.concatenate([values, np.repeat(values[-1:], more, 0)]) for name, values in self.views.items()}
+        views = {
+            name: np.concatenate([values, np.zeros((more, *values.shape[1:]), values.dtype)])
+            for name, values in self.views.items()
+        }
         return Examples(views, labels)
 
     @classmethod

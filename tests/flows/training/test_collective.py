@@ -1,0 +1,62 @@
+"""Training as one program over several processes: the curve of the other mode, also where a process is killed."""
+
+import json
+
+import numpy as np
+import psutil
+import pytest
+
+from diffbio_flows import train_model
+
+TINY = {"validation": ("chr2",), "batch": 8, "channels": 8, "epochs": 12, "checkpoint_every": 2}
+
+
+def steps_of(output):
+    lines = (output.parent / f"{output.name}.work" / "steps.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def group_processes():
+    """Processes of a group, below this one."""
+    return [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if child.is_running() and "diffbio_flows.training.member" in child.cmdline()
+    ]
+
+
+@pytest.fixture(scope="module")
+def together(known_sample, tmp_path_factory):
+    output = tmp_path_factory.mktemp("together") / "model"
+    return train_model(**known_sample.fields, **TINY, output=output, workers=2, collective=True), output
+
+
+def test_two_processes_take_the_steps_that_workers_and_leader_take(together, known_sample, in_process, tmp_path):
+    summary, output = together
+    alone = train_model(**known_sample.fields, **TINY, output=tmp_path / "model", cluster=in_process)
+    found, expected = steps_of(output), steps_of(tmp_path / "model")
+    assert [line["step"] for line in found] == [line["step"] for line in expected]
+    assert {line["workers"] for line in found} == {2}
+    for name in ("candidates", "loss", "gradient_norm"):
+        np.testing.assert_allclose([line[name] for line in found], [line[name] for line in expected], rtol=2e-3)
+    assert summary.best_step == alone.best_step
+    assert not group_processes()
+
+
+def test_a_group_of_which_a_process_is_killed_starts_anew_and_ends_in_the_same_bits(together, known_sample, tmp_path):
+    killed = []
+
+    def told(stage, done, steps, loss):
+        if stage == "training" and done == 3 and not killed:
+            victim = group_processes()[-1]
+            killed.append(victim.pid)
+            victim.kill()
+
+    summary = train_model(
+        **known_sample.fields, **TINY, output=tmp_path / "model", workers=2, collective=True, told=told
+    )
+    assert killed
+    assert summary.parameters_sha256 == together[0].parameters_sha256
+    assert [line["step"] for line in steps_of(tmp_path / "model")] == list(range(1, summary.steps + 1))
+    assert any("SIGKILL" in warning or "status" in warning for warning in summary.warnings)
+    assert not group_processes()
