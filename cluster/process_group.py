@@ -78,7 +78,8 @@ class ProcessGroup:
         *,
         device: Device | None = None,
     ) -> None:
-        self._executor, self._device = executor, device
+        self._executor = executor
+        self._device: Device | None = device
         self._members = [Member(name, place) for place in range(size)]
         self._command, self._logs = command, logs
 

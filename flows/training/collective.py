@@ -79,7 +79,8 @@ class CollectiveSteps:
         warn: Callable[[str], None],
     ) -> None:
         self._executor, self._order, self._stops = executor, order, stops
-        self._device, self._warn = device, warn
+        self._device: Device | None = device
+        self._warn = warn
         self._folder = Path(order.work) / _FOLDER
         self._group: ProcessGroup | None = None
         self._read = 0
@@ -271,9 +272,11 @@ class _Member:
             out_specs=PartitionSpec(),
         )
 
-        def step(state: tuple[Any, ...], number: jax.Array, views: Any, labels: jax.Array) -> tuple[Any, Any]:
-            total = summed(state[1], number, views, labels)
-            return self._optimisation.traced(*state, total), total[-1]
+        def step(
+            at: Any, parameters: Any, average: Any, optimizer: Any, number: Any, views: Any, labels: Any
+        ) -> tuple[Any, Any]:
+            total = summed(parameters, number, views, labels)
+            return self._optimisation.traced(at, parameters, average, optimizer, total), total[-1]
 
         self._step = jax.jit(step, out_shardings=self._everywhere)
 
@@ -299,8 +302,8 @@ class _Member:
         filled = examples.filled(devices * rows * self._chunk)
         arrays = (np.array(shares, np.int32), filled.views, filled.labels.astype(np.int32))
         number, views, labels = jax.tree.map(lambda values: self._dealt(values, devices, rows), arrays)
-        held = (state.step, state.parameters, state.average, state.optimizer)
-        (made, average), weight = self._step(held, number, views, labels)
+        held = state.step, state.parameters, state.average, state.optimizer
+        (made, average), weight = self._step(*held, number, views, labels)
         state, loss, norm = self._optimisation.checked(state.step, made, average)
         ended = time.perf_counter()
         return state, {
