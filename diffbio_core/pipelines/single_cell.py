@@ -137,6 +137,7 @@ class SingleCellPipeline(OperatorModule):
         training: VAETrainingConfig | None = None,
         seed: int = 0,
         report: Callable[[str, int, int, float | None], None] = lambda stage, done, steps, loss: None,
+        train: Callable[..., VAEHistory] = train_vae,
     ) -> VAEHistory:
         """Fit every stage to cells, in the order in which they run.
 
@@ -149,6 +150,7 @@ class SingleCellPipeline(OperatorModule):
             training: How the autoencoder is trained.
             seed: Of every stage but the autoencoder, which has its own in `training` if that is given.
             report: Told how far the fit is: stage, steps done, steps in all, and the loss where there is one.
+            train: What trains the autoencoder; takes what `train_vae` takes.
 
         Returns:
             What the autoencoder's training saw.
@@ -166,7 +168,7 @@ class SingleCellPipeline(OperatorModule):
             report(STAGES[0], 0, 1, None)
             self.ambient_removal.fit(counts, cells.ambient_profile, seed=seed)
             counts = DecontaminatedCounts(counts, self.ambient_removal, cells.ambient_profile)
-        history = train_vae(self.vae_normalizer, counts, training, report=partial(report, STAGES[1]))
+        history = train(self.vae_normalizer, counts, training, report=partial(report, STAGES[1]))
         latent = self._latent_of(cells)
         if self.batch_correction is not None:
             report(STAGES[2], 0, 1, None)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Num
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key, Num
 
 from diffbio_core.operators.base import OperatorModule
 from diffbio_core.operators.normalization.vae_normalizer import VAENormalizer
@@ -115,37 +117,138 @@ def train_vae(
         ValueError: Other genes than configured, no counts, or a loss that is not finite; the step is named.
     """
     config = config or VAETrainingConfig()
-    labels = _checked(vae, counts, batch_labels)
-    random = np.random.default_rng(config.seed)
-    order = random.permutation(counts.shape[0])
-    held_out, cells = np.split(order, [round(config.held_out * order.size)])
-    epochs = config.epochs or default_epochs(cells.size)
-    _start_from_means(vae, counts)
+    labels = checked_labels(vae, counts, batch_labels)
+    schedule = VAESchedule(counts.shape[0], config)
+    start_from_means(vae, counts)
     trainer = Trainer(
         _Objective(vae),
         TrainingConfig(
             learning_rate=config.learning_rate,
-            num_epochs=epochs,
+            num_epochs=schedule.epochs,
             grad_clip_norm=None,
             seed=config.seed,
         ),
     )
-    history = VAEHistory(held_out_cells=np.sort(held_out))
-    warm = config.warm_up * epochs
-    for epoch in range(epochs):
-        weight = min(1.0, epoch / warm) if warm else 1.0
-        batches = _batches(counts, labels, random.permutation(cells), config.batch_size)
-        steps = (({**batch, "divergence_weight": np.float32(weight)}, None) for batch in batches)
-        loss = trainer.train_epoch(steps, _loss)["avg_loss"]
+    history = VAEHistory(held_out_cells=schedule.held_out)
+    for epoch in range(schedule.epochs):
+        first = epoch * schedule.steps_per_epoch
+        batches = (schedule.batch(first + step) for step in range(schedule.steps_per_epoch))
+        loss = trainer.train_epoch(((batch.arrays(counts, labels), None) for batch in batches), _loss)["avg_loss"]
         history.losses.append(loss)
-        report(epoch + 1, epochs, loss)
-        logger.debug("epoch %d of %d: mean loss %.4f", epoch + 1, epochs, loss)
+        report(epoch + 1, schedule.epochs, loss)
+        logger.debug("epoch %d of %d: mean loss %.4f", epoch + 1, schedule.epochs, loss)
+    measure_held_out(vae, counts, config, history, batch_labels)
+    return history
+
+
+def measure_held_out(
+    vae: VAENormalizer,
+    counts: CountMatrix,
+    config: VAETrainingConfig,
+    history: VAEHistory,
+    batch_labels: Int[np.ndarray, "cells"] | None,
+) -> None:
+    """Ends a training: puts the autoencoder into evaluation mode, and the bound of the held-out cells into its history.
+
+    Args:
+        vae: Trained.
+        counts: Cells by genes.
+        config: How it was trained.
+        history: Of the training.
+        batch_labels: See `train_vae`.
+    """
     vae.eval_mode()
-    if held_out.size:
+    if history.held_out_cells.size:
         history.held_out = evidence_bound(
             vae, counts, cells=history.held_out_cells, batch_labels=batch_labels, seed=config.seed
         )
-    return history
+
+
+@dataclass(frozen=True)
+class CellBatch:
+    """Cells of one step.
+
+    Attributes:
+        rows: Which; what fills up the last batch of an epoch repeats some.
+        weights: 1, or 0 for what fills up.
+        divergence_weight: What the divergence counts.
+    """
+
+    rows: Int[np.ndarray, "batch"]
+    weights: Float[np.ndarray, "batch"]
+    divergence_weight: float
+
+    def arrays(
+        self, counts: CountMatrix, labels: Int[np.ndarray, "cells"], part: slice = slice(None)
+    ) -> dict[str, Any]:
+        """A part of the batch as an objective takes it."""
+        rows = self.rows[part]
+        return {
+            "counts": counts.rows(rows).astype(np.float32),
+            "labels": labels[rows],
+            "weights": self.weights[part],
+            "divergence_weight": np.float32(self.divergence_weight),
+        }
+
+
+class VAESchedule:
+    """Which cells are held out, and which each step looks at: it follows from their number and the configuration alone.
+
+    Args:
+        cells: Number of cells.
+        config: How to train.
+
+    Attributes:
+        held_out: Cells that are not trained on, in order.
+        epochs: Passes over the others.
+        steps_per_epoch: Batches of each.
+    """
+
+    def __init__(self, cells: int, config: VAETrainingConfig) -> None:
+        order = np.random.default_rng(config.seed).permutation(cells)
+        held_out, self._cells = np.split(order, [round(config.held_out * cells)])
+        self.held_out = np.sort(held_out)
+        self.epochs = config.epochs or default_epochs(self._cells.size)
+        self._size = max(1, min(config.batch_size, self._cells.size))
+        self.steps_per_epoch = -(-self._cells.size // self._size)
+        self._warm, self._seed = config.warm_up * self.epochs, config.seed
+        self._order = lru_cache(maxsize=1)(self._shuffled)
+
+    def batch(self, step: int) -> CellBatch:
+        """Cells of a step, from 0 over all epochs."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        rows = self._order(epoch)[place * self._size : (place + 1) * self._size]
+        weights = (np.arange(self._size) < rows.size).astype(np.float32)
+        weight = min(1.0, epoch / self._warm) if self._warm else 1.0
+        return CellBatch(np.resize(rows, self._size), weights, weight)
+
+    def _shuffled(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([self._seed, epoch]).permutation(self._cells)
+
+
+class VAEObjective:
+    """Sum of losses of some cells and of their weights, as ``TrainingStep`` takes it.
+
+    Args:
+        vae: What is trained; its parameters here are not changed.
+
+    Attributes:
+        parameters: The autoencoder's, to start from.
+    """
+
+    def __init__(self, vae: VAENormalizer) -> None:
+        was_deterministic = vae.deterministic
+        vae.train_mode()
+        self._graph, self.parameters, self._others = nnx.split(vae, nnx.Param, ...)
+        vae.set_training(not was_deterministic)
+
+    def __call__(
+        self, parameters: PyTree, batch: dict[str, Array], keys: Key[Array, "cells"]
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """See ``Objective``; ``keys`` are of each cell's latent and dropout."""
+        vae = nnx.merge(self._graph, parameters, self._others)
+        losses = _losses(vae, batch, keys)
+        return (losses * batch["weights"]).sum(), batch["weights"].sum()
 
 
 def default_epochs(cells: int) -> int:
@@ -172,7 +275,7 @@ def evidence_bound(
         seed: Of the draws.
         batch_size: Cells at once.
     """
-    labels = _checked(vae, counts, batch_labels)
+    labels = checked_labels(vae, counts, batch_labels)
     chosen = np.arange(counts.shape[0]) if cells is None else np.asarray(cells)
     total = np.zeros(2)
     for step, batch in enumerate(_batches(counts, labels, chosen, batch_size)):
@@ -196,11 +299,15 @@ class _Objective(OperatorModule):
         random_params: Any = None,
         stats: dict[str, Any] | None = None,
     ) -> tuple[PyTree, PyTree, Metadata]:
-        def loss(counts: Array, label: Array, key: Array) -> Array:
-            return self.vae.compute_elbo_loss(counts, counts.sum(), key, label, data["divergence_weight"])
-
-        losses = jax.vmap(loss)(data["counts"], data["labels"], jax.random.split(random_params, data["labels"].size))
+        losses = _losses(self.vae, data, jax.random.split(random_params, data["labels"].size))
         return {"loss": (losses * data["weights"]).sum() / data["weights"].sum()}, state, metadata
+
+
+def _losses(vae: VAENormalizer, batch: dict[str, Array], keys: Array) -> Float[Array, " cells"]:
+    def loss(counts: Array, label: Array, key: Array) -> Array:
+        return vae.compute_elbo_loss(counts, counts.sum(), key, label, batch["divergence_weight"])
+
+    return jax.vmap(loss)(batch["counts"], batch["labels"], keys)
 
 
 def _loss(found: dict[str, Array], _: None) -> Array:
@@ -232,7 +339,7 @@ def _batches(
         }
 
 
-def _start_from_means(vae: VAENormalizer, counts: CountMatrix) -> None:
+def start_from_means(vae: VAENormalizer, counts: CountMatrix) -> None:
     """Let a new decoder begin at the genes' mean shares: it need not learn them by small steps."""
     bias = vae.fc_output.bias
     assert bias is not None
@@ -245,8 +352,12 @@ def _start_from_means(vae: VAENormalizer, counts: CountMatrix) -> None:
     bias[...] = jnp.asarray(np.log((totals + 0.5) / totals.sum()), jnp.float32)
 
 
-def _checked(vae: VAENormalizer, counts: CountMatrix, labels: np.ndarray | None) -> Int[np.ndarray, "cells"]:
-    """Refuse cells that the autoencoder cannot take; the labels, zeros where it needs none."""
+def checked_labels(vae: VAENormalizer, counts: CountMatrix, labels: np.ndarray | None) -> Int[np.ndarray, "cells"]:
+    """Refuse cells that an autoencoder cannot take; their labels, zeros where it needs none.
+
+    Raises:
+        ValueError: Other genes than configured, no counts, or labels that do not fit.
+    """
     if counts.shape[1] != vae.config.n_genes:
         raise ValueError(f"VAE training: counts have {counts.shape[1]} genes, the autoencoder {vae.config.n_genes}")
     check_count_matrix("VAE training", counts)

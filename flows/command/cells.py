@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from diffbio_flows.command.options import FILE, json_option, show
+from diffbio_flows.command.options import FILE, cluster_options, json_option, show
 
 
 @click.command(short_help="Embed and cluster single cells.")
@@ -28,13 +28,16 @@ from diffbio_flows.command.options import FILE, json_option, show
 @click.option("--epochs", type=int, metavar="N", help="Passes over the cells; by their number if not given.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same bits.")
 @click.option("--model", type=FILE, metavar="FILE", help="Checkpoint of the fitted pipeline to write, too.")
+@cluster_options
+@click.option("--work-dir", type=FILE, help="Folder for the state of a training on workers; OUTPUT.work if not given.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 @json_option
 def cells(*, counts: Path, as_json: bool, **fields: Any) -> None:
     """Embed and cluster the cells of IN.h5ad, whose X holds raw counts.
 
     A count autoencoder, Harmony over the batches, UMAP and k-means; the output has X_latent, X_corrected_diffbio and
-    X_umap_diffbio in obsm, and cluster_diffbio in obs.
+    X_umap_diffbio in obsm, and cluster_diffbio in obs. With --workers, --scheduler or --cluster the autoencoder is
+    trained there, and goes on from its last checkpoint when the same command is given again.
     """
     from diffbio_flows.command.stage_progress import open_stage_progress
     from diffbio_flows.runs.cells import CellsParameters, analyse_cells

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from diffbio_cluster import ClusterConfig, ClusterConfigError, open_executor
 from diffbio_core.problems import InputError, Problem
 from diffbio_flows.runs.layout import writing
 from diffbio_flows.runs.places import check_new_folder
@@ -38,6 +41,10 @@ class CellsParameters(BaseModel):
         epochs: Passes of the autoencoder over the cells; by the number of cells if None.
         seed: The same seed gives the same bits.
         model: Checkpoint of the fitted pipeline to write, too.
+        workers: Worker processes that train the autoencoder; without workers, scheduler and cluster this process does.
+        scheduler: Address of a running Dask scheduler whose workers train it.
+        cluster: TOML file that describes a cluster whose workers train it.
+        work_dir: Folder for the state of such a training; OUTPUT.work if None.
         force: Whether files that are there are replaced.
     """
 
@@ -54,7 +61,32 @@ class CellsParameters(BaseModel):
     epochs: int | None = Field(default=None, ge=1)
     seed: int = 0
     model: Path | None = None
+    workers: int | None = Field(default=None, ge=1)
+    scheduler: str | None = None
+    cluster: Path | None = None
+    work_dir: Path | None = None
     force: bool = False
+
+    @property
+    def cluster_config(self) -> ClusterConfig | None:
+        """Where the autoencoder is trained; None: in this process.
+
+        Raises:
+            ClusterConfigError: The file is faulty, or two clusters are described.
+        """
+        if self.scheduler is not None:
+            if self.cluster is not None or self.workers is not None:
+                raise ClusterConfigError("a scheduler's address goes with neither a cluster file nor workers")
+            return ClusterConfig(kind="address", address=self.scheduler)
+        if self.cluster is None:
+            return None if self.workers is None else ClusterConfig().with_workers(self.workers)
+        config = ClusterConfig.from_file(self.cluster)
+        return config if self.workers is None else config.with_workers(self.workers)
+
+    @property
+    def work_path(self) -> Path:
+        """Where the state of a training on workers lies."""
+        return self.work_dir or self.output.with_name(f"{self.output.name}.work")
 
     @property
     def plots(self) -> dict[str, Path]:
@@ -116,8 +148,10 @@ def analyse_cells(
 
     Raises:
         InputError: Everything that is wrong with files and settings.
-        TaskFailedError: The output cannot be written.
+        TaskFailedError: The output cannot be written, or a worker failed. Checkpoints are kept.
+        ClusterLostError: No worker could be started, or none is left. Checkpoints are kept.
     """
+    parameters.cluster_config  # noqa: B018 - tells of a faulty file before any work
     problems = _place_problems(parameters)
     if problems:
         raise InputError(problems)
@@ -128,7 +162,7 @@ def analyse_cells(
 
     from diffbio_core.operators.singlecell.variable_genes import variable_genes
     from diffbio_core.pipelines.single_cell import SingleCellPipeline, SingleCellPipelineConfig
-    from diffbio_core.training.vae_training import VAETrainingConfig
+    from diffbio_core.training.vae_training import VAETrainingConfig, train_vae
     from diffbio_io.h5ad import expression_of
 
     batched = parameters.batch_key is not None
@@ -153,13 +187,24 @@ def analyse_cells(
         rngs=nnx.Rngs(parameters.seed),
     )
     codes = None if labels is None else labels.codes
-    history = pipeline.fit(
-        counts,
-        training=VAETrainingConfig(epochs=parameters.epochs, seed=parameters.seed),
-        seed=parameters.seed,
-        report=report,
-        batch_labels=codes,
-    )
+    with ExitStack() as held:
+        cluster = parameters.cluster_config
+        train: Any = train_vae
+        if cluster is not None:
+            from diffbio_flows.training.autoencoder import train_on_workers
+
+            scratch = (parameters.work_path / "scratch").resolve()
+            executor = held.enter_context(open_executor(cluster.with_scratch(scratch)))
+            device = "GPU" if executor.gpu_workers else None
+            train = partial(train_on_workers, executor=executor, work=parameters.work_path, device=device)
+        history = pipeline.fit(
+            counts,
+            training=VAETrainingConfig(epochs=parameters.epochs, seed=parameters.seed),
+            seed=parameters.seed,
+            report=report,
+            batch_labels=codes,
+            train=train,
+        )
     report("writing", 0, 1, None)
     found = {name: np.asarray(values) for name, values in pipeline.embed(counts, batch_labels=codes).items()}
     clusters = found["cluster_assignments"].argmax(axis=1)

@@ -279,7 +279,7 @@ class TrainingRun(ShardRun[TrainingSummary]):
         identity = plan.save(work.path)
         steps = parameters.epochs * plan.schedule.steps_per_epoch
         steps = min(steps, parameters.max_steps or steps)
-        optimisation = Optimisation(OptimisationConfig(learning_rate=parameters.learning_rate), steps)
+        optimisation = Optimisation.of(OptimisationConfig(learning_rate=parameters.learning_rate), steps)
         state = optimisation.start(_start(plan, parameters))
         checkpoints = self.held.enter_context(Checkpoints(work.path / CHECKPOINTS))
         course = Course()

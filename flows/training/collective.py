@@ -241,7 +241,7 @@ class _Member:
         self._leaves = split_leaves(plan.shape.leaves, order.size)[place]
         self._reader = WindowReader(plan, held=2 * plan.shape.leaves * (plan.shape.open_pieces + 1))
         self._gather = multihost_utils.process_allgather
-        self._optimisation = Optimisation(OptimisationConfig(learning_rate=order.learning_rate), order.steps)
+        self._optimisation = Optimisation.of(OptimisationConfig(learning_rate=order.learning_rate), order.steps)
         objective = AlleleObjective(AlleleCallingPipeline(plan.pipeline, rngs=nnx.Rngs(0)))
         vector, unravel = ravel_pytree(objective.parameters)
         self.like = self._optimisation.start(np.asarray(vector))

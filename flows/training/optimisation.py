@@ -55,18 +55,27 @@ class Optimisation:
     """Makes updates.
 
     Args:
-        config: How.
-        steps: Of the whole training.
+        optimizer: What makes an update of a mean gradient.
+        average: Decay of the running average of parameters; without one it is the parameters.
     """
 
-    def __init__(self, config: OptimisationConfig, steps: int) -> None:
+    def __init__(self, optimizer: optax.GradientTransformation, average: float = 0.0) -> None:
+        self._optimizer = optimizer
+        self._step, self._decay = TrainingStep(_no_objective, optimizer), average
+        self._advance = jax.jit(self.traced)
+
+    @classmethod
+    def of(cls, config: OptimisationConfig, steps: int) -> Optimisation:
+        """The caller's: AdamW along a cosine.
+
+        Args:
+            config: How.
+            steps: Of the whole training.
+        """
         warm_up = min(config.warm_up, steps // 2)
         schedule = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warm_up, max(steps, warm_up + 1))
-        self._optimizer = optax.chain(
-            optax.clip_by_global_norm(config.clip_norm), optax.adamw(schedule, weight_decay=config.weight_decay)
-        )
-        self._step, self._decay = TrainingStep(_no_objective, self._optimizer), config.average
-        self._advance = jax.jit(self.traced)
+        clip = optax.clip_by_global_norm(config.clip_norm)
+        return cls(optax.chain(clip, optax.adamw(schedule, weight_decay=config.weight_decay)), config.average)
 
     def start(self, parameters: Float32[np.ndarray, " parameters"]) -> TrainingState:
         """Before the first step."""
@@ -104,7 +113,7 @@ class Optimisation:
         """
         loss = float(made.loss)
         if not np.isfinite(loss):
-            raise FloatingPointError(f"the loss of step {step + 1} is not finite: lower --learning-rate")
+            raise FloatingPointError(f"the loss of step {step + 1} is not finite: lower the learning rate")
         next_state = TrainingState(step + 1, made.parameters, average, made.optimizer_state)
         return next_state, loss, float(made.gradient_norm)
 

@@ -189,7 +189,7 @@ class VAENormalizer(OperatorModule):
         recon: Float[Array, ""],
         mean: Float[Array, "*cells latent"],
         logvar: Float[Array, "*cells latent"],
-        beta: float = 1.0,
+        beta: float | Float[Array, ""] = 1.0,
     ) -> Float[Array, ""]:
         """Reconstruction loss and beta times the divergence."""
         return recon + beta * self.kl_divergence(mean, logvar)
@@ -200,7 +200,7 @@ class VAENormalizer(OperatorModule):
         library_size: Float[Array, "*cells"],
         random_params: Any = None,
         batch_label: Int[Array, "*cells"] | None = None,
-        beta: float = 1.0,
+        beta: float | Float[Array, ""] = 1.0,
     ) -> Float[Array, ""]:
         """Negative evidence lower bound, summed over cells.
 

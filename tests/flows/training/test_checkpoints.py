@@ -9,7 +9,7 @@ from diffbio_flows.training.optimisation import Optimisation, OptimisationConfig
 
 @pytest.fixture(scope="module")
 def states():
-    optimisation = Optimisation(OptimisationConfig(), 20)
+    optimisation = Optimisation.of(OptimisationConfig(), 20)
     states = [optimisation.start(np.linspace(-1, 1, 5, dtype=np.float32))]
     for step in range(8):
         total = np.random.default_rng(step).normal(size=7).astype(np.float32) + 2
