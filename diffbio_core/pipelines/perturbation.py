@@ -340,7 +340,7 @@ class PerturbationPipelineResult:
         """Numbers of genes, cells, perturbations, cell types and batches."""
         return self.source.get_var_dims()
 
-    def controls_of(self, indices: Sequence[int] | Int[np.ndarray, "n"]) -> Int[np.ndarray, "n n_basal"]:
+    def controls_of(self, indices: Sequence[int | np.integer] | Int[np.ndarray, "n"]) -> Int[np.ndarray, "n n_basal"]:
         """Controls of any cells, also of controls, which are paired with others.
 
         Args:
@@ -351,7 +351,7 @@ class PerturbationPipelineResult:
         """
         return self._mapping[np.asarray(indices)]
 
-    def get_paired_batch(self, indices: Sequence[int] | Int[np.ndarray, "n"]) -> dict[str, Any]:
+    def get_paired_batch(self, indices: Sequence[int | np.integer] | Int[np.ndarray, "n"]) -> dict[str, Any]:
         """Cells with their controls.
 
         Args:
@@ -371,6 +371,6 @@ class PerturbationPipelineResult:
                 f"{len(lacking)} of {len(controls)} cells have no control in their split, cell type and file, first "
                 f"cell {lacking[0]}: leave them out (split_table says where they are)"
             )
-        batch = self.source.gather(indices)
+        batch = self.source.gather(np.asarray(indices))
         counts = self.source.gather(controls.reshape(-1))["counts"]
         return batch | {"control_indices": controls, "control_counts": counts.reshape(*controls.shape, -1)}

@@ -115,8 +115,8 @@ class VAENormalizer(OperatorModule):
     def decode(
         self,
         z: Float[Array, "*cells latent"],
-        library_size: Float[Array, "*cells"],
-        batch_label: Int[Array, "*cells"] | None = None,
+        library_size: float | Float[Array, "*cells"],
+        batch_label: int | Int[Array, "*cells"] | None = None,
     ) -> dict[str, Float[Array, "*cells genes"]]:
         """Parameters of the count law.
 
@@ -197,9 +197,9 @@ class VAENormalizer(OperatorModule):
     def compute_elbo_loss(
         self,
         counts: Float[Array, "*cells genes"],
-        library_size: Float[Array, "*cells"],
+        library_size: float | Float[Array, "*cells"],
         random_params: Any = None,
-        batch_label: Int[Array, "*cells"] | None = None,
+        batch_label: int | Int[Array, "*cells"] | None = None,
         beta: float | Float[Array, ""] = 1.0,
     ) -> Float[Array, ""]:
         """Negative evidence lower bound, summed over cells.
@@ -252,9 +252,9 @@ class VAENormalizer(OperatorModule):
     def normalise(
         self,
         counts: Float[Array, "*cells genes"],
-        library_size: Float[Array, "*cells"],
+        library_size: float | Float[Array, "*cells"],
         random_params: Any = None,
-        batch_label: Int[Array, "*cells"] | None = None,
+        batch_label: int | Int[Array, "*cells"] | None = None,
     ) -> dict[str, Array]:
         """What `apply` adds, for one cell or for several; arguments as there."""
         if random_params is None and not self.deterministic:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 from jax.custom_derivatives import SymbolicZero
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Num
 
 from diffbio_core.operators.numerics.soft_quality import base_weights, soft_retention
 
@@ -27,7 +27,7 @@ def sum_bases(
     quality: Float[Array, "num_reads read_length"],
     positions: Int[Array, " num_reads"],
     reference_length: int,
-    read_mask: Float[Array, "num_reads read_length"] | None = None,
+    read_mask: Bool[Array, "num_reads read_length"] | Num[Array, "num_reads read_length"] | None = None,
     threshold: Float[Array, ""] | None = None,
     by_quality: bool = True,
 ) -> tuple[Float[Array, "reference_length 4"], Float[Array, " reference_length"]]:

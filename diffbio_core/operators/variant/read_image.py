@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Num
 
 from diffbio_core.operators.numerics.columns import sum_columns
 from diffbio_core.typing import PADDED_POSITION
@@ -22,7 +22,7 @@ def read_image(
     height: int,
     reference_length: int,
     strand: Array | None = None,
-    read_mask: Float[Array, "num_reads read_length"] | None = None,
+    read_mask: Bool[Array, "num_reads read_length"] | Num[Array, "num_reads read_length"] | None = None,
 ) -> Float[Array, "height reference_length 6"]:
     """Lay reads out in lanes.
 

@@ -114,7 +114,7 @@ class CellSource:
         cell["is_control"] = bool(cell["is_control"])
         return cell
 
-    def gather(self, indices: Int[np.ndarray, "n"] | Sequence[int]) -> dict[str, Any]:
+    def gather(self, indices: Int[np.ndarray, "n"] | Sequence[int | np.integer]) -> dict[str, Any]:
         """Cells by their numbers among all cells.
 
         Args:
