@@ -9,7 +9,7 @@ from diffbio_core.windows.grid import MIN_HALO
 
 @dataclass(frozen=True)
 class ViewLimits:
-    """Largest values of a view that a model was trained on.
+    """How far a model is to be believed: largest values of a view that it was trained on, and the least slippage.
 
     Deeper candidates are looked at through some of their reads, chosen by rank, that is by name
     (``diffbio_core.windows.encoding``): the same reads whatever the window, the region or the lanes.
@@ -20,6 +20,8 @@ class ViewLimits:
             grow with depth, and training saw few of them at the depths where they are many.
         max_tract: Columns by which an indel could be shifted; larger values are set to it.
         max_crowd: Other candidates nearby; larger values are set to it.
+        min_slippage: Rates of slippage below it are set to it. Real libraries slip that often even without PCR; where
+            reads do not seem to, they were realigned or simulated, and long repeats may slip all the same.
 
     Raises:
         ValueError: A limit is not positive, or views would be thinned to more reads than they may have.
@@ -29,6 +31,7 @@ class ViewLimits:
     thinned_reads: int = 55
     max_tract: int = MIN_HALO
     max_crowd: int = 30
+    min_slippage: float = 0.002
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

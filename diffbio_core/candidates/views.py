@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 import numba
 import numpy as np
-from jaxtyping import Int8, Int32, UInt8
+from jaxtyping import Float32, Int8, Int32, UInt8
 
 from diffbio_core.candidates.limits import ViewLimits
 from diffbio_core.candidates.view_encoding import (
@@ -77,6 +77,9 @@ class CandidateViews:
         tract: Columns by which the indel could be shifted right without a change of sequence; 0 for a changed base.
         crowd: Other candidates within ``NEIGHBOURHOOD`` columns.
         rival: Most reads that show one indel among them.
+        lengths: Reads that show another indel at the very column, by how it differs from the candidate in length:
+            shorter by more than two bases, by one or two, longer by one or two, by more.
+        slippage: Rates at which the library's reads show homopolymers longer, and shorter, than they are.
     """
 
     symbol: UInt8[np.ndarray, "candidates rows width"]
@@ -89,6 +92,8 @@ class CandidateViews:
     tract: Int32[np.ndarray, "candidates"]
     crowd: Int32[np.ndarray, "candidates"]
     rival: Int32[np.ndarray, "candidates"]
+    lengths: Int32[np.ndarray, "candidates 4"]
+    slippage: Float32[np.ndarray, "candidates 2"]
 
     def __len__(self) -> int:
         return self.length.size
@@ -96,6 +101,10 @@ class CandidateViews:
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays by name, as the call stage takes them."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def seen(self) -> tuple[np.ndarray, ...]:
+        """The arrays that follow from the reads over each candidate, in order."""
+        return tuple(array for name, array in self.arrays().items() if name != "slippage")
 
     def roles(self) -> Int8[np.ndarray, "candidates rows"]:
         """What each read says of the allele, as in `view_encoding`; -1 where there is no read."""
@@ -111,7 +120,9 @@ class CandidateViews:
             np.zeros((candidates, rows), np.uint8),
             np.full((candidates, WIDTH), N_BASE, np.uint8),
             np.full((candidates, WIDTH), N_BASE, np.uint8),
-            *(np.zeros(candidates, np.int32) for _ in range(4)),
+            **{name: np.zeros(candidates, np.int32) for name in ("length", "tract", "crowd", "rival")},
+            lengths=np.zeros((candidates, 4), np.int32),
+            slippage=np.zeros((candidates, 2), np.float32),
         )
 
 
@@ -187,8 +198,9 @@ def cut_views(
         table.sequence_start,
         table.support_lane,
         table.sequence,
-        *views.arrays().values(),
+        *views.seen(),
     )
+    views.slippage[:] = [max(rate, limits.min_slippage) for rate in (planes.slippage.longer, planes.slippage.shorter)]
     return views
 
 
@@ -257,6 +269,7 @@ def _cut(
     view_tract,
     view_crowd,
     view_rival,
+    view_lengths,
 ):
     lanes = base.shape[0] * LANES_PER_BLOCK
     supports = np.zeros(lanes, np.bool_)
@@ -271,10 +284,15 @@ def _cut(
         _spell(bases, center, change, code[candidate], inserted, view_reference[view], view_allele[view])
         tract = _tract(bases, center, change, inserted)
         view_tract[view] = min(tract, max_tract)
-        crowd, rival = _neighbours(candidate, reference_length, first, window, column, length, support_start)
+        crowd, rival = _neighbours(
+            candidate, reference_length, first, window, column, length, support_start, view_lengths[view]
+        )
         view_crowd[view] = min(crowd, max_crowd)
         thinned = shown[candidate] < covering[candidate]
-        view_rival[view] = rival * shown[candidate] // covering[candidate] if thinned else rival
+        view_rival[view] = rival
+        if thinned:
+            view_rival[view] = rival * shown[candidate] // covering[candidate]
+            view_lengths[view] = view_lengths[view] * shown[candidate] // covering[candidate]
         supports[:] = False
         for entry in range(support_start[candidate], support_start[candidate + 1]):
             supports[support_lane[entry]] = True
@@ -326,8 +344,8 @@ def _cut(
 
 
 @numba.njit(cache=True, nogil=True)
-def _neighbours(candidate, reference_length, first, window, column, length, support_start):
-    """Number of other candidates nearby, and the most reads that show one indel among them."""
+def _neighbours(candidate, reference_length, first, window, column, length, support_start, lengths):
+    """Number of other candidates nearby, and the most reads that show one indel among them; fills ``lengths``."""
     crowd = 0
     rival = 0
     here = first + window[candidate] * reference_length + column[candidate]
@@ -339,7 +357,11 @@ def _neighbours(candidate, reference_length, first, window, column, length, supp
                 break
             crowd += 1
             if length[other] != 0:
-                rival = max(rival, support_start[other + 1] - support_start[other])
+                reads = support_start[other + 1] - support_start[other]
+                rival = max(rival, reads)
+                longer = length[other] - length[candidate]
+                if there == here and longer != 0:
+                    lengths[(2 if longer > 0 else 0) + (1 if (longer > 2 or -2 <= longer < 0) else 0)] += reads
             other += step
     return crowd, rival
 

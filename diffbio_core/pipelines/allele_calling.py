@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from flax import nnx
@@ -72,25 +71,3 @@ class AlleleCallingPipeline(OperatorModule):
         for stage in (self.quality_filter, self.pileup, self.classifier):
             data, state, metadata = stage.apply(data, state, metadata)
         return data, state, metadata
-
-
-def join_ensembles(pipelines: Sequence[AlleleCallingPipeline]) -> AlleleCallingPipeline:
-    """One pipeline with the networks of several, behind the quality filter of the first.
-
-    Args:
-        pipelines: At least one; their networks have the same sizes.
-
-    Raises:
-        ValueError: None is given, or networks differ in size.
-    """
-    if not pipelines:
-        raise ValueError("join_ensembles needs at least one pipeline, got none")
-    sizes = [replace(pipeline.config.classifier, members=1) for pipeline in pipelines]
-    if any(size != sizes[0] for size in sizes):
-        raise ValueError(f"networks that are joined must have the same sizes, got {sizes}")
-    networks = [network for pipeline in pipelines for network in pipeline.classifier.networks]
-    config = replace(pipelines[0].config, classifier=replace(sizes[0], members=len(networks)))
-    joined = AlleleCallingPipeline(config)
-    joined.quality_filter = pipelines[0].quality_filter
-    joined.classifier.networks = nnx.List(networks)
-    return joined

@@ -19,12 +19,15 @@ HOMOPOLYMER_SLIPPAGE = (0.7, 4.0)
 typical in those of 8-9 bp, and four times in repeats of two bases."""
 
 
-def draw_library(rng: np.random.Generator, depths: tuple[float, float] = DEPTHS) -> SequencingModel:
+def draw_library(
+    rng: np.random.Generator, depths: tuple[float, float] = DEPTHS, slippage: tuple[float, float] = SLIPPAGE
+) -> SequencingModel:
     """Draw how a library was made and sequenced.
 
     Args:
         rng: Source of randomness.
         depths: Least and most mean depth.
+        slippage: Least and most multiple of typical slippage.
     """
     read_length = int(rng.choice([75, 100, 125, 150, 150, 150, 250]))
     fragment_mean = read_length * rng.uniform(1.6, 3.2)
@@ -40,7 +43,7 @@ def draw_library(rng: np.random.Generator, depths: tuple[float, float] = DEPTHS)
         oxidation=_log_uniform(rng, (3e-5, 4e-4)),
         deamination=_log_uniform(rng, (3e-6, 5e-5)),
         pcr_errors=_log_uniform(rng, (1e-6, 3e-5)),
-        slippage=_log_uniform(rng, SLIPPAGE),
+        slippage=_log_uniform(rng, slippage),
         homopolymer_slippage=_log_uniform(rng, HOMOPOLYMER_SLIPPAGE),
         slippage_growth=rng.uniform(0.65, 1.1),
         slippage_gains=rng.uniform(0.2, 0.8),

@@ -1,10 +1,12 @@
 """Views as another library, sequencer or sample would have shown them, changed while they are read.
 
-The changes are those of ``AugmentationConfig``, made by compiled loops on the threads that read ahead: inside the
-jitted step they took three times as long as the network. What becomes of a view follows from its seed alone.
+The changes are made by compiled loops on the threads that read ahead: inside the jitted step they took three times as
+long as the network. What becomes of a view follows from its seed alone.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -12,10 +14,37 @@ from jaxtyping import UInt64
 
 from diffbio_core.candidates.view_encoding import DELETION_AFTER, DIFFERS, FLANK, INSERTION_AFTER, WIDTH
 from diffbio_core.candidates.views import CandidateViews
-from diffbio_core.training.augmentation import AugmentationConfig
 from diffbio_core.windows.encoding import CODE_MASK, DELETED, NO_READ
 
 _MAX_QUALITY = 45
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """How often, and how far, a view is changed.
+
+    Attributes:
+        thinned: Share of views from which reads are taken.
+        least_kept: Smallest share of reads that such a view keeps.
+        shifted: Share of views whose base qualities are all shifted.
+        quality_shift: Standard deviation of the shift (Phred).
+        binned: Share of views whose base qualities are put into bins.
+        bins: Sets of bins (Phred), as newer sequencers report them.
+        second_allele: Share of views whose other reads are made to show a second alternative allele: such sites are
+            few, and without them the classifier takes the absence of the reference for a homozygous call.
+        one_sided: Share of views from one of whose strands reads are taken, as in captured and amplified libraries.
+        least_of_strand: Smallest share of that strand's reads that such a view keeps.
+    """
+
+    thinned: float = 0.5
+    least_kept: float = 0.4
+    shifted: float = 0.5
+    quality_shift: float = 3.0
+    binned: float = 0.3
+    bins: tuple[tuple[int, ...], ...] = ((2, 12, 23, 37), (2, 15, 25, 37), (2, 11, 25, 40))
+    second_allele: float = 0.03
+    one_sided: float = 0.1
+    least_of_strand: float = 0.0
 
 
 def change_views(views: CandidateViews, config: AugmentationConfig, seeds: UInt64[np.ndarray, "candidates"]) -> None:
@@ -31,7 +60,7 @@ def change_views(views: CandidateViews, config: AugmentationConfig, seeds: UInt6
         np.array([config.thinned, config.least_kept, config.shifted, config.quality_shift, config.binned]),
         np.array([config.second_allele, config.one_sided, config.least_of_strand]),
         np.array(config.bins, np.int64),
-        *views.arrays().values(),
+        *views.seen(),
     )
 
 
@@ -61,6 +90,7 @@ def _change(
     tract,
     crowd,
     rival,
+    lengths,
 ):
     thinned, least_kept, shifted, quality_shift, binned = chances
     second_allele, one_sided, least_of_strand = more
@@ -111,6 +141,7 @@ def _change(
                 base_quality[view, row, column] = np.uint8(min(_MAX_QUALITY, max(2, round(quality))))
         if after < before:
             rival[view] = rival[view] * after // before
+            lengths[view] = lengths[view] * after // before
 
 
 @numba.njit(cache=True, nogil=True)

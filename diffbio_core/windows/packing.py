@@ -110,11 +110,12 @@ def pack_shard(
         grid,
         contig_length,
         np.ascontiguousarray(windows),
+        base=planes["base"],
+        base_quality=planes["base_quality"],
         reads=lane_reads,
         indels=lane_indels,
         candidates=candidates,
         read_counts=_count_reads(reads, tally.without_lane, *grid.core(shard, contig_length)),
-        **planes,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from diffbio_core.candidates.discovery import CandidateTable
+from diffbio_core.reads.slippage import Slippage
 from diffbio_core.windows.encoding import PLANES
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_core.windows.lanes import LaneIndels, LaneReads
@@ -39,6 +40,7 @@ class ShardPlanes:
         indels: Indels of single reads.
         candidates: Alleles that the reads propose.
         read_counts: Reads by what became of them.
+        slippage: Of the library that the reads are of.
     """
 
     shard: Shard
@@ -51,6 +53,7 @@ class ShardPlanes:
     indels: LaneIndels
     candidates: CandidateTable
     read_counts: dict[str, int] = field(default_factory=dict)
+    slippage: Slippage = field(default_factory=Slippage)
 
     @property
     def num_lanes(self) -> int:

@@ -18,6 +18,7 @@ from diffbio_flows.command.options import FILE, cluster_options, json_option, sh
 @click.option("--validation", multiple=True, metavar="REGION", help="Region of it to measure by; may be repeated.")
 @click.option("--output", type=FILE, required=True, metavar="MODEL", help="Model folder to write.")
 @click.option("--init", type=FILE, metavar="DIR|NAME", help="Model to go on from; a fresh network if not given.")
+@click.option("--calibrate", is_flag=True, help="Fit a slope and an offset by class and depth on what is kept apart.")
 @click.option("--epochs", type=int, default=8, show_default=True, help="Times that every set is shown.")
 @click.option("--max-steps", type=int, metavar="N", help="Steps after which to end, whatever the epochs.")
 @click.option("--batch", type=int, default=32, show_default=True, help="Windows of one step, a multiple of 8.")

@@ -110,6 +110,9 @@ def _headline(report: Report) -> Iterator[tuple[str, str]]:
     yield "het/hom", ratio(variants.het_hom)
     if summary is not None and summary.mean_depth:
         yield "mean depth", f"{summary.mean_depth:.1f}x"
+    if summary is not None and summary.slippage:
+        slips = (f"{share:.2%} {way}" for way, share in summary.slippage.items())
+        yield "homopolymers of 8 to 13 bp in reads", ", ".join(slips)
     if report.evaluation is not None:
         found = report.evaluation.overall.to_dict()["METRIC.F1_Score"]
         yield "F1", "-" if found is None else f"{found:.4f}"

@@ -176,6 +176,7 @@ class CallSummary:
         worked_off: How they were worked off: command, parameters, times, machine, versions.
         warnings: What is odd about the input.
         sex: What the depth of X and Y says, of a human reference.
+        slippage: Shares of the reads that show homopolymers ``longer``, and ``shorter``, than they are.
     """
 
     output: str
@@ -189,6 +190,7 @@ class CallSummary:
     worked_off: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     sex: ObservedSex | None = None
+    slippage: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def mean_depth(self) -> float:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from diffbio_core.calling.copy_numbers import HumanBuild
+from diffbio_core.reads.slippage import Slippage
 from diffbio_flows.reports.progress import Progress
 from diffbio_flows.reports.sex import observed_sex
 from diffbio_flows.reports.summary import CallSummary, ShardTotals, VariantCounts
@@ -66,6 +67,7 @@ class CallRun(ShardRun[CallSummary]):
         self._anew = anew
         self._plan: CallPlan | None = None
         self._summary: CallSummary | None = None
+        self._slippage = Slippage()
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -105,22 +107,23 @@ class CallRun(ShardRun[CallSummary]):
 
     def _lay_out(self) -> None:
         plan = self.plan
+        from_reads = self.parameters.windows is None
+        if from_reads:
+            index_reference(self.parameters.files[1], plan.work.path)
         tasks = list(plan.tasks())
+        self._slippage = plan.slippage(tasks[0]) if tasks else Slippage()
         done = {task.name for task in tasks if load_shard(task.calls, task.name)}
-        if self.parameters.windows is None:
-            reads, reference = self.parameters.files
-            index_reference(reference, plan.work.path)
-            if self.parameters.keeps_windows or self._in_two_stages:
-                from diffbio_io.store.store import WindowStore
+        if from_reads and (self.parameters.keeps_windows or self._in_two_stages):
+            from diffbio_io.store.store import WindowStore
 
-                store = WindowStore(plan.work.store, plan.grid)
-                origin = StoreOrigin(
-                    plan.sample, reads, reference, plan.contigs, plan.intervals, plan.without_reads, plan.warnings
-                )
-                lay_out_store(store, origin, plan.work.path)
-                for shard in store.faults(task.shard for task in tasks if task.name in done):
-                    forget_shard(plan.work.calls, shard.name)
-                    done.remove(shard.name)
+            store = WindowStore(plan.work.store, plan.grid)
+            origin = StoreOrigin(
+                plan.sample, *self.parameters.files, plan.contigs, plan.intervals, plan.without_reads, plan.warnings
+            )
+            lay_out_store(store, origin, plan.work.path)
+            for shard in store.faults(task.shard for task in tasks if task.name in done):
+                forget_shard(plan.work.calls, shard.name)
+                done.remove(shard.name)
         if self._in_two_stages:
             frees = not self.parameters.keeps_windows
             tasks = [replace(task, store=str(plan.work.store.resolve()), frees_windows=frees) for task in tasks]
@@ -158,6 +161,7 @@ class CallRun(ShardRun[CallSummary]):
             made_of=made_of(plan),
             worked_off=worked_off(self.parameters, self.started),
             warnings=tuple(map(str, plan.warnings)),
+            slippage=asdict(self._slippage),
             sex=observed_sex(totals.mean_depths(), HumanBuild.of(plan.contigs)),
         )
         write_summary(plan, self._summary)

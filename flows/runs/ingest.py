@@ -15,7 +15,7 @@ from diffbio_flows.reports.summary import ShardTotals, WorkSummary
 from diffbio_flows.runs.input_states import input_states
 from diffbio_flows.runs.layout import StoreOrigin, index_reference, lay_out_store, writing
 from diffbio_flows.runs.parameters import IngestParameters
-from diffbio_flows.runs.plan import core_intervals
+from diffbio_flows.runs.plan import core_intervals, slippage_of
 from diffbio_flows.runs.preflight import RunInputs, check_run
 from diffbio_flows.runs.steps import ShardRun, Step, Work, drive
 from diffbio_flows.shards.message import ShardResult, ShardTask
@@ -136,6 +136,8 @@ class IngestRun(ShardRun[IngestSummary]):
         local = self.parameters.local_store
         if local is not None:
             index_reference(self.parameters.reference, local)
+        slippage = slippage_of(self.parameters.reads, self.parameters.reference, local)
+        self.waiting = [replace(task, slippage=slippage) for task in self.waiting]
         lay_out_store(store, self._store_origin, local)
 
 

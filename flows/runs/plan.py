@@ -12,6 +12,7 @@ from diffbio_core import __version__
 from diffbio_core.calling.copy_numbers import CopyNumbers, HumanBuild
 from diffbio_core.models import ModelError, find_model, load_card, model_identity
 from diffbio_core.problems import InputError, Problem
+from diffbio_core.reads.slippage import Slippage
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_flows.runs.input_states import input_states, model_states
 from diffbio_flows.runs.parameters import CallParameters
@@ -64,10 +65,12 @@ class CallPlan:
         """A message per shard."""
         parameters, work = self.parameters, self.work
         reads = reference = ""
+        slippage = Slippage()
         if parameters.windows is None:
             inputs = input_states(*parameters.files, work.path.resolve(), self.model.resolve())
             # Not resolved: a link may have its index beside itself alone.
             reads, reference = (str(path.absolute()) for path in parameters.files)
+            slippage = slippage_of(*parameters.files, work.path)
         else:
             inputs = model_states(self.model.resolve())
         identity = model_identity(load_card(self.model))
@@ -84,6 +87,7 @@ class CallPlan:
                 sample=self.sample,
                 haploid=self.copies.haploid_parts(shard.contig, asked),
                 work=str(work.path.resolve()),
+                slippage=slippage,
                 calls=str(work.calls.resolve()),
                 store=str(work.store.resolve()) if parameters.keeps_windows else None,
                 windows=parameters.whole_windows,
@@ -93,6 +97,15 @@ class CallPlan:
                 model_identity=identity,
                 run=run,
             )
+
+    def slippage(self, task: ShardTask) -> Slippage:
+        """The slippage of the sample, as one of the tasks, or the store that it reads, tells it."""
+        if task.windows is None:
+            return task.slippage
+        from diffbio_io.store.store import WindowStore
+
+        marker = WindowStore(task.windows, task.grid).grid_marker(task.shard)
+        return Slippage() if marker is None else Slippage(**marker["slippage"])
 
     def identity(self) -> dict[str, Any]:
         """What makes this run another than one before; what merely says how it is worked off is left out."""
@@ -193,6 +206,22 @@ def call_identity(parameters: CallParameters, model: Path) -> dict[str, Any]:
         "window_length": parameters.window_length,
         "keep_windows": parameters.keeps_windows,
     }
+
+
+def slippage_of(reads: Path, reference: Path, folder: Path | None) -> Slippage:
+    """The slippage of a sample.
+
+    Args:
+        reads: BAM or CRAM file.
+        reference: FASTA file.
+        folder: Where an index of the reference may have been made.
+    """
+    from diffbio_io.alignments.reader import AlignmentReader
+    from diffbio_io.alignments.slippage import measure_slippage
+    from diffbio_io.reference import Reference
+
+    with Reference(reference, folder) as fasta, AlignmentReader(reads, fasta.indexed) as alignments:
+        return measure_slippage(alignments, fasta)
 
 
 def core_intervals(grid: WindowGrid, shard: Shard, contig_length: int, intervals: Intervals) -> Intervals:

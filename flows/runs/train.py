@@ -35,6 +35,7 @@ from diffbio_flows.training.sets import TrainingSet, checked_names
 
 if TYPE_CHECKING:
     from diffbio_flows.training.optimisation import Optimisation, TrainingState
+    from diffbio_flows.training.validation import Measured
 
 RunSteps = Callable[["TrainingState", int, Callable[[Mapping[str, Any]], None]], "TrainingState"]
 """Takes where training stands, the step to go on to, and what is told of every step; gives where it stands then."""
@@ -143,6 +144,7 @@ class TrainingRun(ShardRun[TrainingSummary]):
         self._course = Course()
         self._resumed_from = 0
         self._warnings: list[str] = []
+        self._calibration: Mapping[str, Any] | None = None
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -221,6 +223,7 @@ class TrainingRun(ShardRun[TrainingSummary]):
             "members",
             "channels",
             "checkpoint_every",
+            "calibrate",
             "collective",
         )
         sets = {
@@ -231,6 +234,15 @@ class TrainingRun(ShardRun[TrainingSummary]):
             None if parameters.init is None else file_identity(find_model(parameters.init) / "parameters.safetensors")
         )
         return {"kind": "training", "sets": sets, "init": init, **{name: getattr(parameters, name) for name in names}}
+
+    def _portable_identity(self) -> dict[str, Any]:
+        """The same without where stores lie, which means nothing elsewhere."""
+        identity = self._identity()
+        sets = {
+            title: {name: value for name, value in told.items() if name != "store"}
+            for title, told in identity["sets"].items()
+        }
+        return {**identity, "sets": sets}
 
     def _start_workers(self) -> None:
         work = self.held.enter_context(self._work.claim(self._identity()))
@@ -297,7 +309,8 @@ class TrainingRun(ShardRun[TrainingSummary]):
             self.told("training", entry["step"], steps, entry["loss"])
 
         # An epoch's end is a checkpoint, so a run that has gone on is never one epoch's measure short.
-        epochs = range(0, steps, plan.schedule.steps_per_epoch)
+        kept_apart = any(shard.validation for shard in plan.shards)
+        epochs = range(0, steps, plan.schedule.steps_per_epoch) if kept_apart else range(0)
         stops = sorted({*epochs, *range(0, steps, parameters.checkpoint_every), steps} - {0})
         run = (
             self._collective(identity, steps, stops)
@@ -318,6 +331,12 @@ class TrainingRun(ShardRun[TrainingSummary]):
                     _save_parameters(work.path / "best.npy", state.average)
             checkpoints.save(state, {"seed": plan.seed, "plan": identity, "course": asdict(course)}, f1)
         self._state, self._course = state, course
+        if parameters.calibrate and course.best_f1 is not None:
+            from diffbio_flows.training.validation import fitted
+
+            measured = self._measured(np.load(work.path / "best.npy", allow_pickle=False), identity)
+            assert measured is not None
+            self._calibration = fitted(measured).to_card()
 
     def _gathered(self, identity: str, optimisation: Optimisation) -> RunSteps:
         """Steps whose gradients workers compute, and this process adds up."""
@@ -360,28 +379,30 @@ class TrainingRun(ShardRun[TrainingSummary]):
     def _device(self) -> Device | None:
         return "GPU" if self.has_gpu else None
 
-    def _measure(self, state: Any, identity: str) -> float | None:
-        """F1 of the candidates kept apart; None where there are none. Its table is told and kept."""
+    def _measured(self, vector: np.ndarray, identity: str) -> Measured | None:
+        """What a network says of the candidates kept apart; None where there are none."""
         from diffbio_core.models import load_card, save_model
-        from diffbio_flows.training.validation import (
-            Measured,
-            ValidationTask,
-            measure_shard,
-            table_text,
-            validation_table,
-        )
+        from diffbio_flows.training.validation import Measured, ValidationTask, measure_shard
 
         plan, work = self.plan, self._work.path.resolve()
         chosen = [number for number, shard in enumerate(plan.shards) if shard.validation]
         if not chosen:
             return None
         model = work / "measured"
-        save_model(model, _merged(plan, np.asarray(state.average)))
+        save_model(model, _merged(plan, vector))
         sha = load_card(model)["parameters_sha256"]
         tasks = [ValidationTask(str(work), identity, number, str(model), sha) for number in chosen]
-        measured = Measured.joined(self.executor.map_unordered(measure_shard, tasks, device=self._device))
+        return Measured.joined(self.executor.map_unordered(measure_shard, tasks, device=self._device))
+
+    def _measure(self, state: Any, identity: str) -> float | None:
+        """F1 of the candidates kept apart; None where there are none. Its table is told and kept."""
+        from diffbio_flows.training.validation import table_text, validation_table
+
+        measured = self._measured(np.asarray(state.average), identity)
+        if measured is None:
+            return None
         table = validation_table(measured)
-        _replace_line(work / VALIDATION, {"step": state.step, "table": table})
+        _replace_line(self._work.path / VALIDATION, {"step": state.step, "table": table})
         LOGGER.info("validation after step %d\n%s", state.step, table_text(table))
         scores = table["all"]
         self.told("validation", state.step, state.step, scores["loss"])
@@ -449,9 +470,10 @@ class TrainingRun(ShardRun[TrainingSummary]):
             pipeline,
             diffbio=__version__,
             command=shlex.join(["diffbio", *sys.argv[1:]]) if Path(sys.argv[0]).stem != "pytest" else "train_model",
-            training={**self._identity(), "steps": self._state.step, "shape": asdict(plan.shape)},
+            training={**self._portable_identity(), "steps": self._state.step, "shape": asdict(plan.shape)},
             training_data=sets,
             thresholds=thresholds,
+            **({} if self._calibration is None else {"calibration": self._calibration}),
             metrics={
                 "loss": None if np.isnan(loss) else round(loss, 6),
                 "step": self._course.best_step or self._state.step,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from diffbio_core.reads.slippage import Slippage
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_flows.reports.distributions import Distributions
 from diffbio_io.files.state import FileState
@@ -23,6 +24,7 @@ class ShardTask:
         reference: FASTA file.
         sample: Whose reads, and the name in the VCF.
         work: The run's work directory; may hold an index of the reference.
+        slippage: Of the library; not needed where windows are read.
         haploid: What of ``intervals`` has one copy; the rest has two.
         model: Model directory; not needed to ingest.
         calls: Folder for the shard's calls and its marker; not needed to ingest.
@@ -44,6 +46,7 @@ class ShardTask:
     reference: str
     sample: str
     work: str
+    slippage: Slippage = field(default_factory=Slippage)
     haploid: tuple[tuple[int, int], ...] = ()
     model: str = ""
     calls: str = ""

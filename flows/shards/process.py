@@ -130,7 +130,9 @@ def ingest_shard(task: ShardTask) -> ShardPlanes:
         number = reads.contig_number(shard.contig) if shard.contig in reads.contigs else -1
         interval = shard_interval(shard, grid, length, number)
         found = IntervalReads.none(interval) if number < 0 else reads.read(interval)
-        return pack_shard(found, codes, shard, grid, length, held.buffers)
+        planes = pack_shard(found, codes, shard, grid, length, held.buffers)
+        planes.slippage = task.slippage
+        return planes
 
 
 class _Clock:

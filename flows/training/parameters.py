@@ -23,6 +23,9 @@ class TrainParameters(BaseModel):
     confident: Path | None = Field(default=None, description="BED of where its truth is complete")
     validation: tuple[str, ...] = Field(default=(), description="Regions of it that are kept apart, to measure by")
     output: Path = Field(description="Model folder to write")
+    calibrate: bool = Field(
+        default=False, description="Fit a slope and an offset by class and depth on what is kept apart"
+    )
     init: Path | None = Field(default=None, description="Model to go on from; a fresh network if not given")
     epochs: int = Field(default=8, ge=1, le=100_000, description="Times that every set is shown")
     max_steps: int | None = Field(default=None, ge=1, description="Steps after which to end, whatever the epochs")

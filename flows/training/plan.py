@@ -12,7 +12,7 @@ from typing import Any
 
 from diffbio_core.models import pipeline_config
 from diffbio_core.pipelines.allele_calling import AlleleCallingConfig
-from diffbio_core.training.augmentation import AugmentationConfig
+from diffbio_core.training.view_changes import AugmentationConfig
 from diffbio_core.whole_file import write_whole
 from diffbio_core.windows.grid import Shard
 from diffbio_flows.training.roles import PlannedSet

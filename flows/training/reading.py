@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Int8
@@ -137,7 +137,8 @@ class WindowReader:
                 shares[window] = min(1.0, target / max(depths[window], 1e-9))
             planes = rotated(planes, int(keyed(*about, "ranks", planned.shard.index).integers(NUM_RANKS)))
         depth = thinned_depth(planes, which, shares, limits.max_reads, limits.thinned_reads)
-        views = cut_views(planes, which, self.rows, depth=depth, limits=limits)
+        # Rates as they are: what is not trained on cannot be learned from.
+        views = cut_views(planes, which, self.rows, depth=depth, limits=replace(limits, min_slippage=1e-9))
         kept = np.ones(which.size, bool)
         thinned = depth.shown[which] < depth.covering[which]
         kept[thinned] = still_proposed(views, depth.shown[which])[thinned]

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from diffbio_core import __version__
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.simulation.genome import draw_slices
-from diffbio_core.simulation.libraries import draw_library
+from diffbio_core.simulation.libraries import SLIPPAGE, draw_library
 from diffbio_core.simulation.variants import VariantModel
 from diffbio_core.whole_file import write_whole
 from diffbio_flows.runs.ingest import ingest_reads
@@ -37,6 +37,7 @@ class SimulatedSet(BaseModel):
         megabases: Size.
         reference: FASTA whose slices variants are drawn on, relative to the recipe; a random genome if not given.
         depths: Least and most mean depth of the library.
+        slippage: Least and most slippage of the library, as multiples of what is typical.
         rate: Variants, as multiple of a human's.
         role: Whether all of it is trained on, or kept apart to measure by.
         weight: See `TrainingSet`.
@@ -50,6 +51,7 @@ class SimulatedSet(BaseModel):
     megabases: float = Field(gt=0, le=1000)
     reference: Path | None = None
     depths: tuple[float, float] = (3.0, 100.0)
+    slippage: tuple[float, float] = SLIPPAGE
     rate: float = Field(default=1.5, gt=0)
     role: Literal["training", "validation"] = "training"
     weight: float = Field(default=1.0, gt=0, le=100)
@@ -205,7 +207,7 @@ def _simulated(one: SimulatedSet, folder: Path, where: dict[str, Any]) -> Traini
     store = folder / "windows.zarr"
 
     def make() -> None:
-        library = draw_library(np.random.default_rng([one.seed, 1]), one.depths)
+        library = draw_library(np.random.default_rng([one.seed, 1]), one.depths, one.slippage)
         made = simulate_dataset(
             folder,
             reference=one.reference,

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Int8, Int32
 
+from diffbio_core.calling.calibration import Calibration, candidate_kinds, fit_calibration
 from diffbio_core.calling.call_stage import CallStage
+from diffbio_core.candidates.views import candidate_depth, cut_views
 from diffbio_core.models import load_card, load_model
 from diffbio_core.training.labels import UNKNOWN
-from diffbio_core.windows.planes import PlaneBuffers, ShardPlanes
+from diffbio_core.windows.planes import MAX_LANES, PlaneBuffers, ShardPlanes
 from diffbio_flows.training.plan import load_plan
 from diffbio_flows.training.reading import planned_labels
 from diffbio_flows.training.roles import measured_by
@@ -57,6 +59,7 @@ class Measured:
         log_probabilities: Of 0, 1 and 2 copies.
         labels: Copies that the truth has.
         length: 0 for a changed base, +inserted or -deleted bases else.
+        kind: Class that a calibration tells apart.
         in_repeat: Whether ``REPEAT`` equal bases of the reference touch it.
         depth: Reads over it.
     """
@@ -64,6 +67,7 @@ class Measured:
     log_probabilities: Float32[np.ndarray, "candidates 3"]
     labels: Int8[np.ndarray, "candidates"]
     length: Int32[np.ndarray, "candidates"]
+    kind: Int8[np.ndarray, "candidates"]
     in_repeat: Bool[np.ndarray, "candidates"]
     depth: Int32[np.ndarray, "candidates"]
 
@@ -87,9 +91,16 @@ def measure_shard(task: ValidationTask) -> Measured:
         evidence.log_probabilities[chosen].astype(np.float32),
         labels.labels[chosen],
         planes.candidates.length[chosen],
+        _kinds(planes)[chosen],
         _in_repeat(planes)[chosen],
         evidence.depth[chosen].astype(np.int32),
     )
+
+
+def fitted(measured: Measured) -> Calibration:
+    """The calibration that fits these candidates best."""
+    logs = measured.log_probabilities.astype(np.float64)
+    return fit_calibration(logs, measured.labels, measured.kind.astype(np.int64), measured.depth)
 
 
 def validation_table(measured: Measured) -> dict[str, dict[str, float | int | None]]:
@@ -138,6 +149,13 @@ def _scores(measured: Measured, which: np.ndarray) -> dict[str, float | int | No
         "recall": right / positives if positives else None,
         "f1": 2 * right / (positives + said) if positives + said else None,
     }
+
+
+def _kinds(planes: ShardPlanes) -> Int8[np.ndarray, "candidates"]:
+    """Class of each candidate of a shard."""
+    every = np.arange(len(planes.candidates), dtype=np.int32)
+    views = cut_views(planes, every, 1, depth=candidate_depth(planes, MAX_LANES))
+    return candidate_kinds(views.length, views.tract).astype(np.int8)
 
 
 def _in_repeat(planes: ShardPlanes) -> np.ndarray:

@@ -96,6 +96,25 @@ class BamIndex:
         chunks = [chunk for bin_chunks in self._contigs[contig].bins.values() for chunk in bin_chunks]
         return (min(begin for begin, _ in chunks), max(end for _, end in chunks)) if chunks else None
 
+    def tiles(self, contig: int, size: int, length: int) -> np.ndarray:
+        """Numbers of the pieces of ``size`` positions that may hold reads, in order; all that do are among them.
+
+        Args:
+            contig: The contig's number in the BAM header.
+            size: Positions of a piece.
+            length: Of the contig.
+        """
+        if contig >= len(self._contigs) or not self._contigs[contig].bins:
+            return np.empty(0, np.int64)
+        every = np.arange(-(-length // size))
+        linear = self._contigs[contig].linear[: every.size]
+        if not linear.size or size != 1 << self._min_shift:
+            return every
+        # Pieces without reads repeat the offset of the one before or behind them, as whoever wrote the index likes.
+        differs = np.diff(linear, prepend=np.uint64(0)) != 0
+        ends = np.append(differs[1:], True)
+        return np.flatnonzero((differs | ends) & (linear > 0))
+
     def first_offset(self, contig: int, start: int, stop: int) -> int | None:
         """Virtual offset from which all reads of a contig that overlap [start, stop) follow; None where there are none.
 

@@ -158,8 +158,20 @@ def _cram_reads(path: Path, index: Path, contigs: Sequence[str]) -> dict[str, in
     return {contigs[number]: count for number, count in sorted(slices.items())}
 
 
+def crai_spans(index: Path) -> Iterable[tuple[int, int, int]]:
+    """Contig number and 0-based half-open span of every slice of a CRAM file that has mapped reads."""
+    for fields in _crai_lines(index):
+        number, start, length = fields[:3]
+        if number >= 0:
+            yield number, max(start - 1, 0), start - 1 + length
+
+
 def _crai_entries(index: Path) -> Iterable[tuple[int, int]]:
     """Contig number and the byte of the container of every slice."""
+    return ((fields[0], fields[3]) for fields in _crai_lines(index))
+
+
+def _crai_lines(index: Path) -> Iterable[list[int]]:
     data = index.read_bytes()
     try:
         text = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
@@ -169,4 +181,4 @@ def _crai_entries(index: Path) -> Iterable[tuple[int, int]]:
         fields = line.split(b"\t")
         if len(fields) != 6:
             raise ValueError("it is no CRAI")
-        yield int(fields[0]), int(fields[3])
+        yield list(map(int, fields))

@@ -18,7 +18,7 @@ from diffbio_core.reads.thinning import Interval, IntervalReads, scan_pieces, sc
 from diffbio_io.alignments.bgzf import CorruptBlock, read_blocks
 from diffbio_io.alignments.header import read_header
 from diffbio_io.alignments.index import BamIndex
-from diffbio_io.alignments.index_file import find_index
+from diffbio_io.alignments.index_file import crai_spans, find_index
 
 MAX_BYTES = 192 << 20
 """Uncompressed records (bytes) that are held at once; a shard of 262 kb at 30x has some 18 MB."""
@@ -70,6 +70,15 @@ class AlignmentReader:
     def contig_number(self, contig: str) -> int:
         """The contig's number in the header."""
         return self._number[contig]
+
+    def tiles(self, contig: str, size: int) -> np.ndarray:
+        """Numbers of the pieces of ``size`` positions of a contig that may hold reads, in order."""
+        length = self.contigs[contig]
+        if self._index is not None:
+            return self._index.tiles(self._number[contig], size, length)
+        spans = [span for number, *span in crai_spans(Path(self._index_path)) if number == self._number[contig]]
+        held = {tile for start, stop in spans for tile in range(start // size, -(-min(stop, length) // size))}
+        return np.array(sorted(held), np.int64)
 
     def read(self, interval: Interval) -> IntervalReads:
         """The reads to use in an interval; they lie in memory that the next call uses again.

@@ -20,6 +20,7 @@ import numpy as np
 
 from diffbio_core.problems import InputError
 from diffbio_core.reads.arrays import cut_reads
+from diffbio_core.reads.slippage import Slippage
 from diffbio_core.whole_file import ASIDE
 from diffbio_core.windows.encoding import BASES, N_BASE, PLANES
 from diffbio_core.windows.grid import Shard, WindowGrid
@@ -235,6 +236,7 @@ class WindowStore:
             **asdict(shard),
             "lanes": planes.num_lanes,
             "read_counts": planes.read_counts,
+            "slippage": asdict(planes.slippage),
             "chunks": {path: [len(content), crc32c(content)] for path, content in objects.items()},
             "made_of": made_of,
         }
@@ -471,6 +473,7 @@ class WindowStore:
             indels,
             candidates,
             marker["read_counts"],
+            Slippage(**marker["slippage"]),
         )
 
     def _shard_document(self, shard: Shard) -> dict[str, Any] | None:

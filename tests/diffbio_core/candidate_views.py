@@ -30,4 +30,6 @@ def random_views(seed: int, candidates: int, rows: int) -> dict[str, np.ndarray]
         "tract": random.integers(0, 12, candidates).astype(np.int32),
         "crowd": random.integers(0, 5, candidates).astype(np.int32),
         "rival": random.integers(0, rows, candidates).astype(np.int32),
+        "lengths": random.integers(0, rows, (candidates, 4)).astype(np.int32),
+        "slippage": random.uniform(1e-3, 0.05, (candidates, 2)).astype(np.float32),
     }

@@ -18,10 +18,13 @@ _SYMBOLS = (_MATCH, 0, 1, 2, 3, DELETED)
 _CELL_CHANNELS = len(_SYMBOLS) + 4
 _GROUPS = 5
 
+_LEAST_SLIPPAGE = 1e-4
+"""Rate of slippage below which none is told from another."""
+
 PILEUP_CHANNELS = _GROUPS * _CELL_CHANNELS + 8
 """Channels of the pileup: five groups of reads, the reference and the allele."""
 
-SUMMARY_CHANNELS = 3 * _GROUPS + 12
+SUMMARY_CHANNELS = 3 * _GROUPS + 18
 """Channels of the summary."""
 
 
@@ -82,6 +85,8 @@ class AllelePileup(OperatorModule):
                 mapping / jnp.maximum(count, 1) / 60,
                 _allele_scalars(data, depth, kind),
                 _genotype_evidence(weighed[0] + weighed[1], weighed[2] + weighed[3]),
+                jnp.minimum(data["lengths"].astype(kind) / depth, 1),
+                jnp.log10(jnp.maximum(data["slippage"].astype(kind), _LEAST_SLIPPAGE)) + 2.5,
             ]
         )
         return {**data, "allele_pileup": pileup, "allele_summary": summary}, state, metadata

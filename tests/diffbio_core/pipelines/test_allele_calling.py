@@ -8,7 +8,7 @@ from flax import nnx
 
 from diffbio_core.operators.allele.classifier import AlleleClassifierConfig
 from diffbio_core.operators.allele.quality_filter import WindowQualityFilterConfig
-from diffbio_core.pipelines.allele_calling import AlleleCallingConfig, AlleleCallingPipeline, join_ensembles
+from diffbio_core.pipelines.allele_calling import AlleleCallingConfig, AlleleCallingPipeline
 from tests.diffbio_core.candidate_views import random_views
 
 SMALL = AlleleClassifierConfig(channels=6, kernels=(3, 3), hidden=8, logit_steps=2**44)
@@ -109,24 +109,3 @@ def test_keys_that_the_pipeline_does_not_know_pass_through(pipeline):
     assert state == {"step": 3}
     assert metadata == {"contig": "chr1"}
     np.testing.assert_allclose(np.asarray(data["probabilities"]).sum(), 1, rtol=1e-6)
-
-
-def test_joined_pipelines_are_one_ensemble_of_all_their_networks():
-    view = jax.tree.map(lambda values: values[0], random_views(8, 1, 16))
-    sizes = [AlleleClassifierConfig(members=members, channels=4, kernels=(3,), hidden=5) for members in (2, 1)]
-    parts = [AlleleCallingPipeline(AlleleCallingConfig(classifier=size), rngs=nnx.Rngs(2)) for size in sizes]
-    joined = join_ensembles(parts)
-    assert joined.config.classifier.members == 3
-    members = [part.apply(view, {}, None)[0]["member_logits"] for part in parts]
-    np.testing.assert_array_equal(joined.apply(view, {}, None)[0]["member_logits"], np.concatenate(members))
-
-
-def test_only_networks_of_one_size_can_be_joined():
-    parts = [
-        AlleleCallingPipeline(AlleleCallingConfig(classifier=AlleleClassifierConfig(channels=channels)))
-        for channels in (4, 6)
-    ]
-    with pytest.raises(ValueError, match="same sizes"):
-        join_ensembles(parts)
-    with pytest.raises(ValueError, match="at least one"):
-        join_ensembles([])

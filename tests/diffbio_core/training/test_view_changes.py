@@ -4,8 +4,7 @@ import numpy as np
 
 from diffbio_core.candidates.view_encoding import DIFFERS, FLANK, SUPPORTS
 from diffbio_core.candidates.views import CandidateViews
-from diffbio_core.training.augmentation import AugmentationConfig
-from diffbio_core.training.view_changes import change_views
+from diffbio_core.training.view_changes import AugmentationConfig, change_views
 from diffbio_core.windows.encoding import NO_READ
 from tests.diffbio_core.candidate_views import random_views
 

@@ -12,7 +12,7 @@ from diffbio_core.pipelines import AlleleCallingConfig, AlleleCallingPipeline
 from diffbio_core.simulation.variants import VariantModel
 from diffbio_core.utils.training import Trainer, TrainingConfig, cross_entropy_loss
 from diffbio_flows import evaluate_calls
-from diffbio_flows.datasets.labelled_views import Dataset, labelled_views
+from diffbio_flows.training.labelled_views import Dataset, labelled_views
 from diffbio_io.simulation.dataset import simulate_dataset
 
 TINY = AlleleCallingConfig(classifier=AlleleClassifierConfig(channels=16, kernels=(3, 5), hidden=32))

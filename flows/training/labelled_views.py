@@ -15,6 +15,7 @@ from diffbio_core.windows.grid import WindowGrid
 from diffbio_core.windows.packing import pack_shard, shard_interval
 from diffbio_core.windows.planes import PlaneBuffers
 from diffbio_io.alignments.reader import AlignmentReader
+from diffbio_io.alignments.slippage import measure_slippage
 from diffbio_io.reference import Reference
 from diffbio_io.regions import resolve_regions
 from diffbio_io.variants.truth import GenotypedVcf
@@ -100,6 +101,7 @@ def labelled_views(dataset: Dataset, grid: WindowGrid | None = None) -> Labelled
     truth, buffers = GenotypedVcf(dataset.truth), PlaneBuffers()
     parts: list[LabelledViews] = [LabelledViews(CandidateViews.empty(0, TRAINING_ROWS).arrays(), np.empty(0, np.int8))]
     with Reference(dataset.reference) as reference, AlignmentReader(dataset.reads, dataset.reference) as reads:
+        slippage = measure_slippage(reads, reference)
         for contig, confident in resolve_regions(reference.contigs, bed=dataset.confident).items():
             length = reference.contigs[contig]
 
@@ -111,6 +113,7 @@ def labelled_views(dataset: Dataset, grid: WindowGrid | None = None) -> Labelled
                 interval = shard_interval(shard, grid, length, reads.contig_number(contig))
                 codes = reference.codes(contig, interval.start, interval.stop)
                 planes = pack_shard(reads.read(interval), codes, shard, grid, length, buffers)
+                planes.slippage = slippage
                 labels = label_candidates(planes, alleles, list(confident))
                 known = np.flatnonzero(labels != UNKNOWN).astype(np.int32)
                 parts.append(LabelledViews(cut_views(planes, known, TRAINING_ROWS).arrays(), labels[known]))

@@ -7,7 +7,7 @@ import pytest
 
 from diffbio_core.training.labels import UNKNOWN
 from diffbio_core.windows.grid import WindowGrid
-from diffbio_flows.datasets.labelled_views import TRAINING_ROWS, Dataset, LabelledViews, labelled_views
+from diffbio_flows.training.labelled_views import TRAINING_ROWS, Dataset, LabelledViews, labelled_views
 from diffbio_io.reference import Reference
 from diffbio_io.variants.truth import GenotypedVcf
 
