@@ -110,8 +110,8 @@ class CallRun(ShardRun[CallSummary]):
         from_reads = self.parameters.windows is None
         if from_reads:
             index_reference(self.parameters.files[1], plan.work.path)
-        tasks = list(plan.tasks())
-        self._slippage = plan.slippage(tasks[0]) if tasks else Slippage()
+        self._slippage = plan.slippage()
+        tasks = list(plan.tasks(self._slippage))
         done = {task.name for task in tasks if load_shard(task.calls, task.name)}
         if from_reads and (self.parameters.keeps_windows or self._in_two_stages):
             from diffbio_io.store.store import WindowStore

@@ -61,16 +61,18 @@ class CallPlan:
         for contig, intervals in self.intervals.items():
             yield from self.grid.shards(contig, self.contigs[contig], intervals)
 
-    def tasks(self) -> Iterator[ShardTask]:
-        """A message per shard."""
+    def tasks(self, slippage: Slippage) -> Iterator[ShardTask]:
+        """A message per shard.
+
+        Args:
+            slippage: Of the sample, see `slippage`.
+        """
         parameters, work = self.parameters, self.work
         reads = reference = ""
-        slippage = Slippage()
         if parameters.windows is None:
             inputs = input_states(*parameters.files, work.path.resolve(), self.model.resolve())
             # Not resolved: a link may have its index beside itself alone.
             reads, reference = (str(path.absolute()) for path in parameters.files)
-            slippage = slippage_of(*parameters.files, work.path)
         else:
             inputs = model_states(self.model.resolve())
         identity = model_identity(load_card(self.model))
@@ -98,13 +100,14 @@ class CallPlan:
                 run=run,
             )
 
-    def slippage(self, task: ShardTask) -> Slippage:
-        """The slippage of the sample, as one of the tasks, or the store that it reads, tells it."""
-        if task.windows is None:
-            return task.slippage
+    def slippage(self) -> Slippage:
+        """The slippage of the sample: measured on its reads, or as the window store tells it."""
+        if self.parameters.windows is None:
+            return slippage_of(*self.parameters.files, self.work.path)
         from diffbio_io.store.store import WindowStore
 
-        marker = WindowStore(task.windows, task.grid).grid_marker(task.shard)
+        store, first = WindowStore(self.parameters.windows, self.grid), next(self.shards(), None)
+        marker = None if first is None else store.grid_marker(first)
         return Slippage() if marker is None else Slippage(**marker["slippage"])
 
     def identity(self) -> dict[str, Any]:

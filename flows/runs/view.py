@@ -87,7 +87,7 @@ def _explained(plan: CallPlan, wanted: range) -> tuple[Any, ...]:
     pipeline = load_model(plan.model)
     stage = CallStage(pipeline, calibration=Calibration.from_card(load_card(plan.model)))
     found = []
-    for task in plan.tasks():
+    for task in plan.tasks(plan.slippage()):
         if task.windows is not None:
             planes = session().windows(task).read(task.shard, session().buffers, task.made_of)
         else:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from diffbio_core.models import default_model_path
 from diffbio_core.problems import InputError
+from diffbio_core.reads.slippage import Slippage
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_flows.runs.parameters import CallParameters
 from diffbio_flows.runs.plan import (
@@ -43,7 +44,7 @@ def plan(files, intervals, **more):
 
 
 def test_there_is_a_task_for_every_shard_in_the_order_of_the_reference(files):
-    tasks = list(plan(files, {"chr2": ((0, 600_000),), "chr1": ((0, 1000),)}).tasks())
+    tasks = list(plan(files, {"chr2": ((0, 600_000),), "chr1": ((0, 1000),)}).tasks(Slippage()))
 
     assert [task.name for task in tasks] == ["chr2.000000", "chr2.000001", "chr2.000002", "chr1.000000"]
     assert [task.intervals for task in tasks] == [
@@ -58,7 +59,7 @@ def test_there_is_a_task_for_every_shard_in_the_order_of_the_reference(files):
 def test_a_task_names_whole_paths_whatever_folder_a_worker_is_in(files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     relative = {name: Path(path.name) for name, path in files.items()}
-    (task,) = plan(relative, {"chr1": ((5, 10), (20, 30))}).tasks()
+    (task,) = plan(relative, {"chr1": ((5, 10), (20, 30))}).tasks(Slippage())
 
     assert (task.reads, task.reference) == (str(files["reads"]), str(files["reference"]))
     assert (task.work, task.calls) == (f"{files['output']}.work", f"{files['output']}.work/calls")
@@ -70,7 +71,7 @@ def test_a_task_names_whole_paths_whatever_folder_a_worker_is_in(files, tmp_path
 def test_contigs_with_one_copy_windows_that_go_and_a_gvcf_show_in_the_tasks(files, tmp_path):
     intervals = {"chrX": ((0, 9),), "chr1": ((0, 9),)}
     more = {"haploid_contigs": ["chrX"], "keep_windows": False, "gvcf": tmp_path / "o.g.vcf.gz"}
-    tasks = list(plan(files, intervals, **more).tasks())
+    tasks = list(plan(files, intervals, **more).tasks(Slippage()))
 
     assert [(task.haploid == task.intervals, task.store, task.gvcf) for task in tasks] == [
         (True, None, True),

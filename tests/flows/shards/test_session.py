@@ -33,7 +33,7 @@ def planned(individual, folder, **more):
     plan = plan_call(CallParameters(**files, keep_windows=False, **more))
     plan.work.calls.mkdir(parents=True)
     index_reference(individual.reference, plan.work.path)
-    return list(plan.tasks())
+    return list(plan.tasks(plan.slippage()))
 
 
 def records(tasks):
@@ -205,7 +205,7 @@ def test_a_shard_of_a_run_that_is_over_or_was_replaced_is_not_written(individual
     files = {"reads": individual.reads, "reference": individual.reference, "output": tmp_path / "calls.vcf.gz"}
     plan = plan_call(CallParameters(**files, region=("chr1:1-9000",), keep_windows=False))
     with plan.work.claim(plan.identity()):
-        (task,) = plan.tasks()
+        (task,) = plan.tasks(plan.slippage())
         assert len(task.run) == 32
         assert commit_shard(task.calls, ShardResult("other", 1), {".vcf": ""}, partial(check_wanted, task)).files
         plan.work.free()

@@ -44,6 +44,8 @@ def view():
         "tract": np.int32(0),
         "crowd": np.int32(0),
         "rival": np.int32(0),
+        "lengths": np.zeros(4, np.int32),
+        "slippage": np.full(2, 0.004, np.float32),
     }
 
 
