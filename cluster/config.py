@@ -187,6 +187,25 @@ class ClusterConfig(_Section):
         except ClusterConfigError as error:
             raise ClusterConfigError(f"{path}: {error}") from error
 
+    @classmethod
+    def of(cls, workers: int | None, scheduler: str | None, cluster: str | os.PathLike[str] | None) -> ClusterConfig:
+        """The cluster that the options of a run describe: a running scheduler's, a file's, or this machine's.
+
+        Args:
+            workers: Worker processes; those of the file, or one per core, if None.
+            scheduler: Address of a running Dask scheduler.
+            cluster: File, see `from_file`.
+
+        Raises:
+            ClusterConfigError: The file is faulty, or two clusters are described.
+        """
+        if scheduler is not None:
+            if cluster is not None or workers is not None:
+                raise ClusterConfigError("a scheduler's address goes with neither a cluster file nor workers")
+            return cls(kind="address", address=scheduler)
+        config = cls.from_file(cluster) if cluster is not None else cls()
+        return config if workers is None else config.with_workers(workers)
+
     def with_workers(self, workers: int) -> ClusterConfig:
         """The same cluster with another number of workers."""
         return self._but(workers=workers)

@@ -6,7 +6,7 @@ model is told it. GATK's DragSTR and HipSTR estimate it from the sample for the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numba
@@ -18,10 +18,11 @@ from diffbio_core.reads.records import (
     CIGAR_I,
     CIGAR_M,
     CIGAR_N,
-    CIGAR_S,
     little_endian_16,
+    little_endian_32,
     next_run,
 )
+from diffbio_core.simulation.repeats import find_tracts
 
 if TYPE_CHECKING:
     from diffbio_core.reads.thinning import IntervalReads
@@ -71,7 +72,6 @@ class SlippageCounts:
     reads: int = 0
     longer: int = 0
     shorter: int = 0
-    _shown: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
 
     def add(self, reads: IntervalReads, codes: UInt8[np.ndarray, "positions"], start: int) -> None:
         """Counts the reads that lie wholly inside a piece of a contig.
@@ -103,12 +103,10 @@ class SlippageCounts:
 
 def homopolymers(codes: UInt8[np.ndarray, "positions"]) -> Int64[np.ndarray, "tracts 2"]:
     """Start and stop of homopolymers of `SHORTEST` to `LONGEST` bp, none within `BESIDE` bp of a piece's end."""
-    same = (codes[:-1] == codes[1:]) & (codes[1:] < 4)
-    edges = np.flatnonzero(np.diff(same, prepend=False, append=False))
-    starts, stops = edges[::2], edges[1::2] + 1
-    chosen = (stops - starts >= SHORTEST) & (stops - starts <= LONGEST)
+    starts, stops, units = find_tracts(codes).T
+    chosen = (units == 1) & (stops - starts >= SHORTEST) & (stops - starts <= LONGEST)
     chosen &= (starts >= BESIDE) & (stops <= codes.size - BESIDE)
-    return np.stack([starts[chosen], stops[chosen]], axis=1).astype(np.int64)
+    return np.stack([starts[chosen], stops[chosen]], axis=1)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -134,8 +132,7 @@ def _count(raw, offset, start, end, tracts, low, high):
 @numba.njit(cache=True, nogil=True)
 def _change(raw, record, start, stop):
     """Net inserted bases in a tract, and whether aligned bases lie on both sides of it."""
-    place = np.int64(raw[record + 4]) | np.int64(raw[record + 5]) << 8
-    place |= np.int64(raw[record + 6]) << 16 | np.int64(raw[record + 7]) << 24
+    place = little_endian_32(raw, record + 4)
     cigar = record + 32 + np.int64(raw[record + 8])
     operations = little_endian_16(raw, record + 12)
     change = np.int64(0)
@@ -159,6 +156,4 @@ def _change(raw, record, start, stop):
             if place < stop and place + length > start:
                 return change, False
             place += length
-        elif kind == CIGAR_S:
-            continue
     return change, before and after

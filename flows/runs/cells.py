@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from diffbio_cluster import ClusterConfig, ClusterConfigError, open_executor
+from diffbio_cluster import ClusterConfig, open_executor
 from diffbio_core.problems import InputError, Problem
 from diffbio_flows.runs.layout import writing
 from diffbio_flows.runs.places import check_new_folder
@@ -74,14 +74,8 @@ class CellsParameters(BaseModel):
         Raises:
             ClusterConfigError: The file is faulty, or two clusters are described.
         """
-        if self.scheduler is not None:
-            if self.cluster is not None or self.workers is not None:
-                raise ClusterConfigError("a scheduler's address goes with neither a cluster file nor workers")
-            return ClusterConfig(kind="address", address=self.scheduler)
-        if self.cluster is None:
-            return None if self.workers is None else ClusterConfig().with_workers(self.workers)
-        config = ClusterConfig.from_file(self.cluster)
-        return config if self.workers is None else config.with_workers(self.workers)
+        where = self.workers, self.scheduler, self.cluster
+        return None if where == (None, None, None) else ClusterConfig.of(*where)
 
     @property
     def work_path(self) -> Path:

@@ -136,8 +136,9 @@ class IngestRun(ShardRun[IngestSummary]):
         local = self.parameters.local_store
         if local is not None:
             index_reference(self.parameters.reference, local)
-        slippage = slippage_of(self.parameters.reads, self.parameters.reference, local)
-        self.waiting = [replace(task, slippage=slippage) for task in self.waiting]
+        if self.waiting:
+            slippage = slippage_of(self.parameters.reads, self.parameters.reference, local)
+            self.waiting = [replace(task, slippage=slippage) for task in self.waiting]
         lay_out_store(store, self._store_origin, local)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from diffbio_cluster import ClusterConfig, ClusterConfigError
+from diffbio_cluster import ClusterConfig
 from diffbio_core.calling.copy_numbers import Sex
 from diffbio_core.windows.grid import WindowGrid
 
@@ -85,12 +85,7 @@ class RunParameters(BaseModel):
         Raises:
             ClusterConfigError: The file is faulty, or two clusters are described.
         """
-        if self.scheduler is not None:
-            if self.cluster is not None or self.workers is not None:
-                raise ClusterConfigError("a scheduler's address goes with neither a cluster file nor workers")
-            return ClusterConfig(kind="address", address=self.scheduler)
-        config = ClusterConfig.from_file(self.cluster) if self.cluster is not None else ClusterConfig()
-        return config if self.workers is None else config.with_workers(self.workers)
+        return ClusterConfig.of(self.workers, self.scheduler, self.cluster)
 
 
 class CallParameters(RunParameters):

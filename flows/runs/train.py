@@ -340,7 +340,8 @@ class TrainingRun(ShardRun[TrainingSummary]):
 
     def _gathered(self, identity: str, optimisation: Optimisation) -> RunSteps:
         """Steps whose gradients workers compute, and this process adds up."""
-        from diffbio_flows.training.leaves import LeafTask, leaf_gradients
+        from diffbio_flows.training.leaf_task import LeafTask
+        from diffbio_flows.training.leaves import leaf_gradients
 
         folder, leaves = str(self._work.path.resolve()), self.plan.shape.leaves
 

@@ -40,6 +40,7 @@ from diffbio_core.training.vae_training import (
 )
 from diffbio_core.whole_file import whole_file, write_whole
 from diffbio_flows.training.checkpoints import Checkpoints
+from diffbio_flows.training.leaf_task import LeafTask
 from diffbio_flows.training.optimisation import Optimisation
 
 LEAVES = 8
@@ -49,28 +50,6 @@ CHECKPOINT_SECONDS = 60.0
 """Time between two checkpoints; they are written at the end of an epoch."""
 
 _PLAN, _MATRIX, _LABELS = "autoencoder.json", ("data", "indices", "indptr"), "labels"
-
-
-@dataclass(frozen=True)
-class CellsTask:
-    """Asks for the gradients of some leaves of a step.
-
-    Attributes:
-        work: The run's work directory.
-        plan: What tells its plan.
-        step: From 0.
-        leaves: Places in the batch.
-        parameters: All of them, as one vector.
-    """
-
-    work: str
-    plan: str
-    step: int
-    leaves: range
-    parameters: Float32[np.ndarray, " parameters"]
-
-    def __str__(self) -> str:
-        return f"step {self.step + 1}, leaves {self.leaves.start + 1} to {self.leaves.stop}"
 
 
 @dataclass(frozen=True)
@@ -131,8 +110,8 @@ def train_on_workers(
             for _ in range(schedule.steps_per_epoch):
                 parameters, step = np.asarray(state.parameters), state.step
 
-                def task(run: range, parameters: Any = parameters, step: int = step) -> CellsTask:
-                    return CellsTask(str(work.resolve()), plan, step, run, parameters)
+                def task(run: range, parameters: Any = parameters, step: int = step) -> LeafTask:
+                    return LeafTask(str(work.resolve()), plan, step, run, parameters)
 
                 reduced = reduce_gradients(executor, cell_gradients, task, LEAVES, device=device)
                 state, loss, _ = optimisation.advance(state, reduced.total)
@@ -148,7 +127,7 @@ def train_on_workers(
     return history
 
 
-def cell_gradients(task: CellsTask) -> CellSums:
+def cell_gradients(task: LeafTask) -> CellSums:
     """The sums over a run of leaves; what a worker runs."""
     with _making:
         trainee = _trainee(task.work, task.plan)
@@ -180,7 +159,7 @@ class _Trainee:
         # The leader updates.
         self._step = TrainingStep(of_vector, optax.identity())
 
-    def sums(self, task: CellsTask) -> CellSums:
+    def sums(self, task: LeafTask) -> CellSums:
         """See `cell_gradients`."""
         batch = self._schedule.batch(task.step)
         key = jax.random.fold_in(self._key, task.step)

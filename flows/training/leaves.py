@@ -20,33 +20,12 @@ from diffbio_core.pipelines.allele_calling import AlleleCallingPipeline
 from diffbio_core.training.allele_objective import AlleleObjective
 from diffbio_core.training.gradient_tree import Node, sum_run
 from diffbio_core.training.step import TrainingStep
+from diffbio_flows.training.leaf_task import LeafTask
 from diffbio_flows.training.plan import TrainingPlan, load_plan
 from diffbio_flows.training.reading import WindowReader
 
 CHUNK = 32
 """Candidates that go through the network at once: they stay in a core's cache."""
-
-
-@dataclass(frozen=True)
-class LeafTask:
-    """Asks for the gradients of some leaves of a step.
-
-    Attributes:
-        work: The run's work directory.
-        plan: What tells its plan.
-        step: From 0.
-        leaves: Places in the batch.
-        parameters: All of them, as one vector.
-    """
-
-    work: str
-    plan: str
-    step: int
-    leaves: range
-    parameters: Float32[np.ndarray, " parameters"]
-
-    def __str__(self) -> str:
-        return f"step {self.step + 1}, leaves {self.leaves.start + 1} to {self.leaves.stop}"
 
 
 @dataclass(frozen=True)

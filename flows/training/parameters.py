@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from diffbio_cluster import ClusterConfig, ClusterConfigError
+from diffbio_cluster import ClusterConfig
 from diffbio_flows.training.sets import TrainingSet, checked_names, read_sets
 
 
@@ -92,9 +92,4 @@ class TrainParameters(BaseModel):
         Raises:
             ClusterConfigError: The file is faulty, or two clusters are described.
         """
-        if self.scheduler is not None:
-            if self.cluster is not None or self.workers is not None:
-                raise ClusterConfigError("a scheduler's address goes with neither a cluster file nor workers")
-            return ClusterConfig(kind="address", address=self.scheduler)
-        config = ClusterConfig.from_file(self.cluster) if self.cluster is not None else ClusterConfig()
-        return config if self.workers is None else config.with_workers(self.workers)
+        return ClusterConfig.of(self.workers, self.scheduler, self.cluster)
