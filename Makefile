@@ -29,6 +29,7 @@ $(VENV)/.installed: pyproject.toml
 	(3, 11) <= v <= (3, 13) or sys.exit("diffbio needs Python 3.11 to 3.13, got %d.%d: run make PYTHON=python3.12" % v)'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e .
+	$(BIN)/python -m diffbio_flows.shards.kernels
 	touch $@
 $(VENV)/.tested: $(VENV)/.installed
 	$(PIP) -e '.[test]'

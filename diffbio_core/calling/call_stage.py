@@ -82,6 +82,10 @@ class CallStage:
         """
         return self._call(self._parameters, views)
 
+    def compile(self, rows: int) -> None:
+        """Compiles the program for views of so many rows, one of ``ROW_BUCKETS``."""
+        self.classify(CandidateViews.empty(self._batch_size, rows).arrays())
+
     def __call__(self, planes: ShardPlanes) -> AlleleEvidence:
         """Evidence for every candidate of a shard."""
         depth = candidate_depth(planes, self._limits.max_reads, self._limits.thinned_reads)

@@ -292,7 +292,8 @@ def _cut(
         view_rival[view] = rival
         if thinned:
             view_rival[view] = rival * shown[candidate] // covering[candidate]
-            view_lengths[view] = view_lengths[view] * shown[candidate] // covering[candidate]
+            for kind in range(view_lengths.shape[1]):
+                view_lengths[view, kind] = view_lengths[view, kind] * shown[candidate] // covering[candidate]
         supports[:] = False
         for entry in range(support_start[candidate], support_start[candidate + 1]):
             supports[support_lane[entry]] = True

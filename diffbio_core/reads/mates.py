@@ -65,11 +65,11 @@ def _settle(raw, offset, start, alignment_start, end, fate, pair, mate):
         if first < 0:
             first_of_slot[slot] = read
             continue
-        begin = alignment_start[read]
+        begin = np.int64(alignment_start[read])
         if little_endian_32(raw, offset[read] + 24) > begin:
             # A record that the file holds twice: the mate of both comes later.
             continue
-        stop = min(end[first], end[read])
+        stop = np.int64(min(end[first], end[read]))
         if fate[first] != USED or mate[first] >= 0 or begin >= stop:
             continue
         if _shared_bases(raw, offset[first], offset[read], begin, stop)[2] >= 0:
@@ -98,7 +98,9 @@ def join_mates(raw, record, other_record, codes, phred, other_codes, other_phred
         other_codes: Base codes of the second.
         other_phred: Its qualities.
     """
-    joined = np.where(phred == 255, np.uint8(MISSING_QUALITY), phred)
+    joined = np.empty(phred.size, np.uint8)
+    for place in range(phred.size):
+        joined[place] = MISSING_QUALITY if phred[place] == 255 else phred[place]
     begin = little_endian_32(raw, other_record + 4)
     stop = min(_end(raw, record), _end(raw, other_record))
     here, there, number = _shared_bases(raw, record, other_record, begin, stop)

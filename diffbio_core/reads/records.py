@@ -146,7 +146,7 @@ class RecordScan:
         return table if inside.all() else table.select(inside)
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def little_endian_32(raw, offset):
     """Signed 32-bit integer at a byte offset."""
     return np.int64(
@@ -159,13 +159,13 @@ def little_endian_32(raw, offset):
     )
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def little_endian_16(raw, offset):
     """Unsigned 16-bit integer at a byte offset."""
     return np.int64(raw[offset]) | (np.int64(raw[offset + 1]) << 8)
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def cigar_operation(raw, cigar, operation):
     """Kind and length of an operation of a CIGAR that starts at a byte offset."""
     value = little_endian_32(raw, cigar + 4 * operation) & np.int64(0xFFFFFFFF)
@@ -238,7 +238,7 @@ def _carry_mates(pair_hash, pair_end, start, reads):
     return new_hash, new_end
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _insert(pair_hash, pair_end, pair, end):
     slot = np.int64(pair & np.uint64(pair_hash.size - 1))
     while pair_hash[slot] != 0:
@@ -247,7 +247,7 @@ def _insert(pair_hash, pair_end, pair, end):
     pair_end[slot] = end
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _look_up(pair_hash, pair_end, pair):
     """Where the mate ends; -1 where no mate has been seen."""
     slot = np.int64(pair & np.uint64(pair_hash.size - 1))
@@ -335,7 +335,7 @@ def _describe(raw, offsets, start, alignment_start, end, name_hash, fate, pair, 
     return position
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _hash(raw, begin, stop):
     """FNV-1a; its high bits mix poorly on short names, which the finaliser mends."""
     hashed = np.uint64(14695981039346656037)
@@ -344,7 +344,7 @@ def _hash(raw, begin, stop):
     return _mix(hashed)
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _mix(hashed):
     """Finaliser of MurmurHash3."""
     hashed ^= hashed >> np.uint64(33)

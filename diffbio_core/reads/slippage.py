@@ -82,7 +82,7 @@ class SlippageCounts:
             start: Its first position on the contig.
         """
         tracts = homopolymers(codes) + start
-        if not len(tracts) or not len(reads):
+        if not len(tracts):
             return
         shown = _count(reads.raw, reads.offset, reads.start, reads.end, tracts, start, start + codes.size)
         number = shown.sum(1)

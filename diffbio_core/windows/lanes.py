@@ -159,7 +159,7 @@ def _sorted_by_lane(lane, lanes):
     return first, order
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def row_at(first, column, lane, at):
     """Row of the last entry of a lane that lies at a column or before it; the lane must have one."""
     low, high = first[lane], first[lane + 1]

@@ -100,7 +100,7 @@ def project_reads(raw, offset, start, end, mate, rank, reference, first, referen
     columns = tally.coverage_change.size - 1
     lane_end = np.full((windows, lanes), -(2**31), np.int64)
     codes, other = np.empty(1024, np.uint8), np.empty(1024, np.uint8)
-    found = (0, 0)
+    found = (np.int64(0), np.int64(0))
     for read in range(offset.size):
         record = offset[read]
         begin = np.int64(start[read]) - first
@@ -235,7 +235,7 @@ def _project_read(
                 if no_quality:
                     qualities[low:high] = MISSING_QUALITY
                 else:
-                    qualities[low:high] = phred[query + low - column : query + high - column]
+                    _copy(qualities[low:high], phred[query + low - column : query + high - column])
                 core_low = max(low, halo)
                 core_high = min(high, halo + reference_length)
                 if counts and core_low < core_high:
@@ -285,6 +285,13 @@ def _project_read(
 
 
 @numba.njit(cache=True, nogil=True)
+def _copy(target, source):
+    # Numba spends two seconds on compiling the message with which a slice refuses values of another shape.
+    for place in range(target.size):
+        target[place] = source[place]
+
+
+@numba.njit(cache=True, nogil=True)
 def _paint(bases, codes, strand):
     for cell in range(bases.size):
         bases[cell] = codes[cell] | strand
@@ -324,7 +331,7 @@ def _note_indel(rows, lane, column, signed, inserted):
     rows.indel_lane[number] = lane
     rows.indel_column[number] = column
     rows.indel_length[number] = signed
-    rows.inserted[size : size + inserted.size] = inserted
+    _copy(rows.inserted[size : size + inserted.size], inserted)
     rows.used[1] += 1
     rows.used[2] += inserted.size
 

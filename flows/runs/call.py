@@ -103,7 +103,8 @@ class CallRun(ShardRun[CallSummary]):
     def _start_workers(self) -> None:
         work = self.held.enter_context(self.plan.work.claim(self.plan.identity(), anew=self._anew))
         self.keep_log(work.log)
-        self.open_workers(self.parameters.cluster_config().with_scratch(work.scratch.resolve()))
+        config = self.parameters.cluster_config().with_scratch(work.scratch.resolve())
+        self.open_workers(config, self.plan.model.resolve())
 
     def _lay_out(self) -> None:
         plan = self.plan

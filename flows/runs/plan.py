@@ -219,10 +219,12 @@ def slippage_of(reads: Path, reference: Path, folder: Path | None) -> Slippage:
         reference: FASTA file.
         folder: Where an index of the reference may have been made.
     """
+    from diffbio_flows.shards.kernels import LEADER_GROUPS, compile_kernels
     from diffbio_io.alignments.reader import AlignmentReader
     from diffbio_io.alignments.slippage import measure_slippage
     from diffbio_io.reference import Reference
 
+    compile_kernels(LEADER_GROUPS)
     with Reference(reference, folder) as fasta, AlignmentReader(reads, fasta.indexed) as alignments:
         return measure_slippage(alignments, fasta)
 

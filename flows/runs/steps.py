@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from diffbio_cluster import ClusterConfig, Executor, describe, open_executor, peak_memory_mb
+from diffbio_core.models import load_card, model_identity
 from diffbio_core.problems import Problem
 from diffbio_flows.reports.progress import Progress, Silence
 from diffbio_flows.reports.summary import ShardTotals, WorkSummary
@@ -167,8 +169,12 @@ class ShardRun(ABC, Generic[Summary]):
             self.progress.warn(str(warning))
             LOGGER.warning("%s", warning)
 
-    def open_workers(self, config: ClusterConfig) -> None:
+    def open_workers(self, config: ClusterConfig, model: Path | None = None) -> None:
         """Starts workers, which load what they need while the leader goes on; takes those of others where it has any.
+
+        Args:
+            config: Of the workers.
+            model: Folder of the model that they will call with.
 
         Raises:
             ClusterLostError: None could be started or reached.
@@ -180,7 +186,10 @@ class ShardRun(ABC, Generic[Summary]):
             self.progress.stage("compile kernels, which is done once")
         executor = open_executor(config)
         self.held.enter_context(self._cluster).enter_context(executor)
-        executor.warm_up(warm_up)
+        if model is not None and not executor.gpu_workers:
+            executor.warm_up(partial(warm_up, str(model), model_identity(load_card(model))))
+        else:
+            executor.warm_up(warm_up)
         self._executor, self.workers = executor, executor.workers
 
     def process(self, work: Work) -> None:

@@ -1,6 +1,7 @@
-"""Kernels compiled before they are needed, each by one of the processes that keep them in one folder.
+"""Kernels and programs compiled before they are needed, each by one of the processes that keep them in one folder.
 
-After an installation every worker lacks every kernel. Left alone, each of them would compile all.
+After an installation every worker lacks all of them. Left alone, each of them would compile all.
+``python -m diffbio_flows.shards.kernels`` is for those who install: it compiles what a call with the shipped model needs.
 """
 
 from __future__ import annotations
@@ -8,9 +9,14 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from diffbio_core.calling.call_stage import CallStage
 
 GRID = (512, 256, 1)
 
@@ -51,8 +57,39 @@ def cut() -> None:
     cut_views(planes, np.empty(0, np.int32), LANES_PER_BLOCK)
 
 
-GROUPS: Mapping[str, Callable[[], None]] = {"project": project, "scan": scan, "cut": cut}
+def count_slips() -> None:
+    """Compiles what counts the reads that slip, for no reads."""
+    from diffbio_core.reads.slippage import SlippageCounts
+    from diffbio_core.reads.thinning import Interval, IntervalReads
+
+    SlippageCounts().add(IntervalReads.none(Interval(0, 0, 32, 0, 32)), np.repeat(np.arange(3, dtype=np.uint8), 10), 0)
+
+
+GROUPS: Mapping[str, Callable[[], None]] = {
+    "project": project,
+    "cut": cut,
+    "scan": scan,
+    "slippage": count_slips,
+}
 """What is compiled by one process at a time, the slowest first."""
+
+LEADER_GROUPS = {name: GROUPS[name] for name in ("scan", "slippage")}
+"""Those of them that the leader of a run needs, too."""
+
+
+def programs(stage: CallStage, identity: str) -> dict[str, Callable[[], None]]:
+    """What compiles a model's programs, one for each number of rows that a view may have.
+
+    Args:
+        stage: The model's call stage.
+        identity: Of the model, since XLA keeps its programs by what they compute.
+    """
+    import jax
+
+    from diffbio_core.candidates.views import ROW_BUCKETS
+
+    state = f"{jax.__version__}-{jax.default_backend()}-{identity[:16]}"
+    return {f"program-{state}-{rows}": partial(stage.compile, rows) for rows in ROW_BUCKETS}
 
 
 def kernel_folder() -> Path | None:
@@ -100,3 +137,20 @@ def _compiled(folder: Path, name: str, work: Callable[[], None], *, wait: bool) 
         # A folder that cannot be locked or written: every process compiles for itself.
         return True
     return True
+
+
+def main() -> None:
+    """Compiles everything, as ``make install`` does, with the settings that a worker of this machine has."""
+    from diffbio_cluster.environment import complete_environment
+
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    complete_environment(threads=1)
+    from diffbio_core.models import default_model_path, load_card, model_identity
+    from diffbio_flows.shards.worker import warm_up
+
+    model = default_model_path()
+    warm_up(str(model), model_identity(load_card(model)))
+
+
+if __name__ == "__main__":
+    main()

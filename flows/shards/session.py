@@ -71,8 +71,17 @@ class Session:
         Raises:
             FileChangedError: The model's folder holds another model than the one that the run began with.
         """
-        with _loading:
-            return _call_stage(task.model, task.model_identity)
+        return load_call_stage(task.model, task.model_identity)
+
+
+def load_call_stage(model: str, identity: str) -> CallStage:
+    """The call stage of a model, which all threads of this process share.
+
+    Raises:
+        FileChangedError: The model's folder holds another model than the one that is asked for.
+    """
+    with _loading:
+        return _call_stage(model, identity)
 
 
 def session() -> Session:

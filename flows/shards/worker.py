@@ -25,10 +25,19 @@ def store_shard(task: ShardTask) -> ShardTask:
     return put_windows(task)
 
 
-def warm_up() -> None:
-    """Compiles and imports the stages, so that a worker does that while the run is still being planned."""
-    from diffbio_flows.shards.kernels import compile_kernels
+def warm_up(model: str = "", identity: str = "") -> None:
+    """Compiles and imports the stages, so that a worker does that while the run is still being planned.
+
+    Args:
+        model: Folder of the model that will be called with; none is loaded if not given.
+        identity: Of that model.
+    """
+    from diffbio_flows.shards.kernels import compile_kernels, programs
 
     compile_kernels()
-    import diffbio_core.calling.call_stage  # noqa: F401
     import diffbio_flows.shards.process  # noqa: F401
+    from diffbio_flows.shards.session import load_call_stage
+
+    if model:
+        stage = load_call_stage(model, identity)
+        compile_kernels(programs(stage, identity))

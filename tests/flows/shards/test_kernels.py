@@ -2,8 +2,12 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
-from diffbio_flows.shards.kernels import GROUPS, are_compiled, compile_kernels, cut, project, scan
+from diffbio_core.calling.call_stage import CallStage
+from diffbio_core.candidates.views import ROW_BUCKETS
+from diffbio_core.reads import slippage
+from diffbio_flows.shards.kernels import GROUPS, LEADER_GROUPS, are_compiled, compile_kernels, programs
 
 
 def test_every_group_is_compiled_once_and_nobody_goes_on_before_all_are(tmp_path, monkeypatch):
@@ -53,5 +57,21 @@ def test_what_is_compiled_is_noted_for_each_state_of_the_sources(tmp_path, monke
 
 
 def test_the_groups_run_on_nothing_at_all():
-    for group in (project, scan, cut):
+    for group in GROUPS.values():
         group()
+    assert slippage._count.signatures
+    assert set(LEADER_GROUPS) < set(GROUPS)
+
+
+def test_a_model_is_compiled_for_every_number_of_rows_that_a_view_may_have(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    compiled: list[int] = []
+
+    class Stage:
+        compile = staticmethod(compiled.append)
+
+    for _ in range(2):
+        compile_kernels(programs(cast("CallStage", Stage()), "a" * 64))
+    assert compiled == list(ROW_BUCKETS)
+    compile_kernels(programs(cast("CallStage", Stage()), "b" * 64))
+    assert compiled == 2 * list(ROW_BUCKETS)
