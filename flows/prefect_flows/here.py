@@ -43,6 +43,8 @@ def settings(folder: Path, port: int) -> dict[str, str]:
         "PREFECT_API_URL": f"http://{ADDRESS}:{port}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
+        # In memory they are lost with a server that is killed, and the slots that they were for stay taken for good.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         # The page would look for news elsewhere.
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",

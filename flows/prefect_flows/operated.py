@@ -6,6 +6,7 @@ What a retry can mend is retried; bad input is not.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from prefect import get_run_logger
 from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import concurrency
+from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.runtime import flow_run
 from prefect.utilities.timeout import timeout
 
@@ -43,6 +45,7 @@ class RunTooLongError(TimeoutError):
 @contextmanager
 def operated(limits: DeploymentLimits) -> Iterator[None]:
     """A flow's body: an error that leaves it is told on the page, and decides whether Prefect tries again."""
+    _outlive_worker()
     try:
         yield
     except Exception as error:
@@ -66,6 +69,24 @@ def on_machine(machine: MachineGroup, parameters: RunParameters | CohortParamete
                 yield
         except RunTooLongError:
             raise RunTooLongError(f"the run took more than its {machine.hours:g} hours") from None
+
+
+def _outlive_worker() -> None:
+    """Has the run go on where the worker that started it dies, and with it who reads what this process prints.
+
+    Rich, which writes what Prefect logs, ends a process whose output nobody reads.
+    """
+    for logger in [logging.root, *logging.root.manager.loggerDict.values()]:
+        for handler in getattr(logger, "handlers", ()):
+            if isinstance(handler, PrefectConsoleHandler):
+                setattr(handler.console, "on_broken_pipe", _print_nowhere)  # noqa: B010 (a method, to type checkers)
+
+
+def _print_nowhere() -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def _slots(name: str, number: int = 1) -> AbstractContextManager[None]:

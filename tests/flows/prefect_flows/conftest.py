@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -155,3 +156,74 @@ def site(tmp_path_factory) -> Iterator[Site]:
         yield found
     finally:
         found.end()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(individual, tmp_path_factory) -> bytes:
+    """The VCF of a plain run."""
+    from diffbio_flows import call_variants
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "cluster.toml").write_text('kind = "in-process"\n')
+    call_variants(
+        reads=individual.reads,
+        reference=individual.reference,
+        output=folder / "calls.vcf.gz",
+        cluster=folder / "cluster.toml",
+        keep_windows=False,
+    )
+    return (folder / "calls.vcf.gz").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def inputs(site, individual) -> dict[str, str]:
+    """Reads and reference below the root."""
+    for path in individual.reads.parent.glob("re*"):
+        # The tests of this module may come in two goes, with those of another in between.
+        if not (site.data / path.name).exists():
+            (site.data / path.name).hardlink_to(path)
+    return {"reads": f"{site.data}/{individual.reads.name}", "reference": f"{site.data}/{individual.reference.name}"}
+
+
+class Called:
+    """A run of ``call/on-demand`` with one worker, whose output has the name of its test."""
+
+    def __init__(self, site: Site, inputs: dict[str, str], name: str) -> None:
+        self.site, self._inputs = site, inputs
+        self.output = site.data / f"{name}.simulated.vcf.gz"
+        self._name = f"{name}.{{sample}}.vcf.gz"
+        self.id = ""
+
+    def trigger(self, machine: dict[str, object] | None = None) -> None:
+        output = {"folder": str(self.site.data), "name": self._name}
+        parameters = {"input": self._inputs, "output": output, "machine": {"workers": 1} | (machine or {})}
+        self.id = self.site.trigger("call/on-demand", parameters)
+
+    @property
+    def work(self) -> Path:
+        return self.output.with_name(f"{self.output.name}.work")
+
+    @property
+    def resumed(self) -> int:
+        return json.loads((self.work / "summary.json").read_text())["work"]["resumed_shards"]
+
+    def pause(self) -> list[psutil.Process]:
+        return self.site.pause_at_first_shard(self.id, self.work)
+
+    def completes(self) -> bytes:
+        state = self.site.state(self.id)
+        assert state["type"] == "COMPLETED", state["message"]
+        return self.output.read_bytes()
+
+
+@pytest.fixture
+def called(site, inputs, request) -> Called:
+    return Called(site, inputs, request.node.name)
+
+
+def go_on(family: list[psutil.Process]) -> None:
+    family[0].send_signal(signal.SIGCONT)
+
+
+def all_gone(family: list[psutil.Process]) -> bool:
+    return psutil.wait_procs(family, timeout=60)[1] == []

@@ -1,94 +1,21 @@
-"""Deployments on a real server with a real worker: runs that are left alone, and runs under which things die."""
+"""Deployments on a real server with a real worker."""
 
 from __future__ import annotations
 
 import gzip
 import json
-import signal
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
-from tests.flows.prefect_flows.conftest import Site, finished, wait_for
+from tests.flows.prefect_flows.conftest import all_gone, finished, go_on, wait_for
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def undisturbed(individual, tmp_path_factory) -> bytes:
-    """The VCF of a plain run."""
-    from diffbio_flows import call_variants
-
-    folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "cluster.toml").write_text('kind = "in-process"\n')
-    call_variants(
-        reads=individual.reads,
-        reference=individual.reference,
-        output=folder / "calls.vcf.gz",
-        cluster=folder / "cluster.toml",
-        keep_windows=False,
-    )
-    return (folder / "calls.vcf.gz").read_bytes()
-
-
-@pytest.fixture(scope="module")
-def inputs(site, individual) -> dict[str, str]:
-    """Reads and reference below the root."""
-    for path in individual.reads.parent.glob("re*"):
-        # The tests of this module may come in two goes, with those of another in between.
-        if not (site.data / path.name).exists():
-            (site.data / path.name).hardlink_to(path)
-    return {"reads": f"{site.data}/{individual.reads.name}", "reference": f"{site.data}/{individual.reference.name}"}
-
-
-class Called:
-    """A run of ``call/on-demand`` with one worker, whose output has the name of its test."""
-
-    def __init__(self, site: Site, inputs: dict[str, str], name: str) -> None:
-        self.site, self._inputs = site, inputs
-        self.output = site.data / f"{name}.simulated.vcf.gz"
-        self._name = f"{name}.{{sample}}.vcf.gz"
-        self.id = ""
-
-    def trigger(self, machine: dict[str, object] | None = None, **more: object) -> None:
-        output = {"folder": str(self.site.data), "name": self._name}
-        parameters = {"input": self._inputs, "output": output, "machine": {"workers": 1} | (machine or {})}
-        self.id = self.site.trigger("call/on-demand", parameters, **more)
-
-    @property
-    def work(self) -> Path:
-        return self.output.with_name(f"{self.output.name}.work")
-
-    @property
-    def resumed(self) -> int:
-        return json.loads((self.work / "summary.json").read_text())["work"]["resumed_shards"]
-
-    def pause(self) -> list[psutil.Process]:
-        return self.site.pause_at_first_shard(self.id, self.work)
-
-    def completes(self) -> bytes:
-        state = self.site.state(self.id)
-        assert state["type"] == "COMPLETED", state["message"]
-        return self.output.read_bytes()
-
-
-@pytest.fixture
-def called(site, inputs, request) -> Called:
-    return Called(site, inputs, request.node.name)
-
-
 def records(vcf: bytes) -> list[bytes]:
     return [line for line in gzip.decompress(vcf).splitlines() if not line.startswith(b"##")]
-
-
-def go_on(family: list[psutil.Process]) -> None:
-    family[0].send_signal(signal.SIGCONT)
-
-
-def all_gone(family: list[psutil.Process]) -> bool:
-    return psutil.wait_procs(family, timeout=60)[1] == []
 
 
 def test_a_run_of_the_form_gives_the_bytes_of_the_plain_run_and_shows_what_it_did(site, called, undisturbed):
