@@ -3,8 +3,10 @@
 import errno
 import json
 import os
+import re
 import signal
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -23,10 +25,10 @@ class Run:
         work: The work directory.
     """
 
-    def __init__(self, folder, start, arguments, work=None):
+    def __init__(self, folder, start, arguments, work=None, workers=("--workers", 1)):
         self.output = folder / "calls.vcf.gz"
         self.work = work or folder / "work"
-        options = ("--gvcf", folder / "calls.g.vcf.gz", "--work-dir", self.work, "--workers", 1, "--json")
+        options = ("--gvcf", folder / "calls.g.vcf.gz", "--work-dir", self.work, *workers, "--json")
         self._start = start
         self._arguments = arguments(self.output, *options)
 
@@ -123,6 +125,30 @@ def test_an_interrupt_at_the_terminal_ends_every_process_and_keeps_the_work(run,
     assert run.outputs == uninterrupted
 
 
+def test_a_worker_that_hangs_is_told_and_the_others_do_its_shards(
+    start_diffbio, call_arguments, tmp_path, uninterrupted
+):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "patience.toml").write_text('kind = "local"\npatience = 2.0\n')
+    workers = ("--workers", 2, "--cluster", tmp_path / "patience.toml")
+    run = Run(tmp_path / "out", start_diffbio, call_arguments, workers=workers)
+    process, family = run.start_to_first_shard()
+    hung = next(each for each in family if "spawn_main" in " ".join(each.cmdline()))
+    for each in family:
+        if each != hung:
+            each.send_signal(signal.SIGCONT)
+    try:
+        out, errors = process.communicate(timeout=PATIENCE)
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            hung.kill()
+    assert process.returncode == 0, errors
+    assert re.search(r"shard chr\d\.000000 has taken \d+ s", errors), errors
+    assert json.loads(out)["work"]["totals"]["shards"] == SHARDS
+    assert run.outputs == uninterrupted
+    assert all_gone(family)
+
+
 @pytest.mark.mounts
 def test_a_full_disk_ends_the_run_with_shard_and_cause_and_keeps_the_work(
     start_diffbio, call_arguments, tiny_disk, tmp_path, uninterrupted
@@ -142,6 +168,25 @@ def test_a_full_disk_ends_the_run_with_shard_and_cause_and_keeps_the_work(
     assert run.outputs == {}
     (disk / "filler").unlink()
     assert run.complete() > 0
+    assert run.outputs == uninterrupted
+
+
+@pytest.mark.mounts
+def test_a_disk_that_is_full_at_the_merge_ends_the_run_with_the_file_and_keeps_the_work(
+    start_diffbio, call_arguments, tiny_disk, tmp_path, uninterrupted
+):
+    disk = tiny_disk("1m")
+    run = Run(disk, start_diffbio, call_arguments, tmp_path / "work")
+    process, _ = run.start_to_first_shard()
+    fill(disk / "filler")
+    os.killpg(process.pid, signal.SIGCONT)
+    status, line = ended(process)
+    assert (status, len(run.finished)) == (1, SHARDS)
+    assert "No space left on device" in line
+    assert str(disk) in line
+    assert run.outputs == {}
+    (disk / "filler").unlink()
+    assert run.complete() == SHARDS
     assert run.outputs == uninterrupted
 
 
