@@ -31,13 +31,13 @@ def check_memory(workers: int, available: int, per_worker: int = WORKER_BYTES) -
     return [Problem("memory", what, f"Run with --workers {fitting}." if fitting else "Free memory first.")]
 
 
-def check_disk(folder: Path, needed: int) -> list[Problem]:
-    """Whether a folder's file system has room for what a run writes (bytes)."""
+def check_disk(folder: Path, needed: int, option: str) -> list[Problem]:
+    """Whether a folder's file system has room for what a run writes (bytes); an option names another folder."""
     free = shutil.disk_usage(folder).free
     if needed <= free:
         return []
     what = f"a run needs about {_size(needed)}, but {_size(free)} are free there"
-    return [Problem(str(folder), what, "Free some, or put --work-dir on another disk.")]
+    return [Problem(str(folder), what, f"Free some, or put {option} on another disk.")]
 
 
 def estimate_disk(

@@ -12,7 +12,7 @@ import psutil
 from diffbio_cluster import ClusterConfigError
 from diffbio_core.problems import InputError, Problem
 from diffbio_flows.runs.capacity import check_disk, check_memory, estimate_disk
-from diffbio_flows.runs.parameters import RunParameters
+from diffbio_flows.runs.parameters import CallParameters, RunParameters
 from diffbio_flows.runs.places import check_new_folder, check_outputs, nearest_folder
 from diffbio_io.alignments.preflight import check_alignment
 from diffbio_io.reference import Reference
@@ -84,7 +84,8 @@ def check_run(parameters: RunParameters, more: Iterable[Problem] = (), *, resume
     problems += unnameable_contigs(report.contigs_with_reads, reference, called=True)
     problems += check_places(parameters, (reads, reference), resumes=resumes)
     if not problems and folder is not None and wanted is not None and contigs is not None:
-        problems += check_disk(nearest_folder(folder), estimate_disk(parameters, report, wanted, contigs))
+        option = "--work-dir" if isinstance(parameters, CallParameters) else "--store"
+        problems += check_disk(nearest_folder(folder), estimate_disk(parameters, report, wanted, contigs), option)
     problems += more
     if problems or contigs is None or wanted is None or report.sample is None:
         raise InputError(list(dict.fromkeys(problems)))

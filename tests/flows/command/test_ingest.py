@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
+from contextlib import suppress
 from hashlib import md5
 
 import numpy as np
@@ -121,6 +123,40 @@ def test_the_lock_of_a_killed_process_holds_nobody_up(individual, diffbio, start
     assert diffbio("ingest", *files, "--region", "chr2:1-4000").returncode == 0
     assert not (store / ".lock").exists()
     assert xarray.open_zarr(store, group="chr2").base.sizes["window"] == 8
+
+
+@pytest.mark.slow
+@pytest.mark.mounts
+def test_a_full_disk_ends_the_run_with_the_file_and_the_rest_is_done_with_more_room(
+    individual, diffbio, start_diffbio, tiny_disk, fields
+):
+    disk = tiny_disk("700k")
+    store = disk / "windows.zarr"
+    files = ["--reads", individual.reads, "--reference", individual.reference, "--store", store, "--workers", "1"]
+    done = diffbio("ingest", *files)
+    assert done.returncode == 2
+    assert done.stderr.endswith(" are free there. Free some, or put --store on another disk.\n")
+    subprocess.run(["mount", "-o", "remount,size=3m", str(disk)], check=True)
+    first = start_diffbio(list(map(str, ["ingest", *files])))
+    wait_for(lambda: list(store.glob("chr*/shards/*/zarr.json")), first)
+    os.killpg(first.pid, signal.SIGSTOP)
+    with (disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+        while filler.write(bytes(4096)):
+            pass
+    os.killpg(first.pid, signal.SIGCONT)
+    _, errors = first.communicate(timeout=120)
+    assert first.returncode == 1
+    assert f"No space left on device: '{store}/" in errors
+    assert "Traceback" not in errors
+    (disk / "filler").unlink()
+    done = diffbio("ingest", *files, "--json")
+    assert done.returncode == 0, done.stderr
+    assert 0 < json.loads(done.stdout)["work"]["resumed_shards"] < 4
+    ingest_reads(**fields)
+    for contig in ("chr1", "chr2", "chr3", "chr4"):
+        found, wanted = (WindowStore(path).read(Shard(contig, 0, 0, 8)) for path in (store, fields["store"]))
+        np.testing.assert_array_equal(found.base, wanted.base)
+        np.testing.assert_array_equal(found.base_quality, wanted.base_quality)
 
 
 def wait_for(condition, process) -> None:

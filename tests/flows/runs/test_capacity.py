@@ -18,9 +18,9 @@ def test_memory_tells_both_numbers_and_how_many_workers_fit():
 
 
 def test_disk_tells_both_numbers(tmp_path):
-    (problem,) = check_disk(tmp_path, 10**18)
+    (problem,) = check_disk(tmp_path, 10**18, "--store")
     assert problem.what.startswith("a run needs about 1,000,000,000.0 GB, but ")
-    assert check_disk(tmp_path, 1) == []
+    assert check_disk(tmp_path, 1, "--store") == []
 
 
 def test_the_disk_that_windows_take_follows_the_reads_and_the_regions():
