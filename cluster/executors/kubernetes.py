@@ -57,9 +57,9 @@ def manifests(config: ClusterConfig) -> list[dict[str, Any]]:
         "spec": {
             "worker": {
                 "replicas": config.workers or 1,
-                "spec": _pod(pods, _worker(config, pods, ["--nthreads", "1"], worker_environment())),
+                "spec": pod_spec(pods, _worker(config, pods, ["--nthreads", "1"], worker_environment())),
             },
-            "scheduler": {"spec": _pod(pods, _scheduler(pods)), "service": _service(pods)},
+            "scheduler": {"spec": pod_spec(pods, _scheduler(pods)), "service": _service(pods)},
         },
     }
     if not pods.gpus:
@@ -73,12 +73,13 @@ def manifests(config: ClusterConfig) -> list[dict[str, Any]]:
         "apiVersion": version,
         "kind": "DaskWorkerGroup",
         "metadata": {**metadata, "name": f"{pods.name}-{GPU.lower()}"},
-        "spec": {"cluster": pods.name, "worker": {"replicas": pods.gpu_workers, "spec": _pod(pods, container)}},
+        "spec": {"cluster": pods.name, "worker": {"replicas": pods.gpu_workers, "spec": pod_spec(pods, container)}},
     }
     return [cluster, group]
 
 
-def _pod(pods: KubernetesPods, container: dict[str, Any]) -> dict[str, Any]:
+def pod_spec(pods: KubernetesPods, container: dict[str, Any]) -> dict[str, Any]:
+    """A pod of one container, which the volumes are mounted in."""
     names = {path: f"files-{number}" for number, path in enumerate(sorted(pods.volumes))}
     container["volumeMounts"] = [{"name": name, "mountPath": path} for path, name in names.items()]
     pod: dict[str, Any] = {
