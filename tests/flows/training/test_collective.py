@@ -31,16 +31,33 @@ def together(known_sample, tmp_path_factory):
     return train_model(**known_sample.fields, **TINY, output=output, workers=2, collective=True), output
 
 
-def test_two_processes_take_the_steps_that_workers_and_leader_take(together, known_sample, in_process, tmp_path):
-    summary, output = together
-    alone = train_model(**known_sample.fields, **TINY, output=tmp_path / "model", cluster=in_process)
-    found, expected = steps_of(output), steps_of(tmp_path / "model")
+@pytest.fixture(scope="module")
+def alone(known_sample, in_process, tmp_path_factory):
+    """The other mode, in this process."""
+    output = tmp_path_factory.mktemp("alone") / "model"
+    return train_model(**known_sample.fields, **TINY, output=output, cluster=in_process), output
+
+
+def test_two_processes_take_the_steps_that_workers_and_leader_take(together, alone):
+    (summary, output), (other, others_output) = together, alone
+    found, expected = steps_of(output), steps_of(others_output)
     assert [line["step"] for line in found] == [line["step"] for line in expected]
-    assert {line["workers"] for line in found} == {2}
+    check_curve(found, expected, processes=2)
+    assert summary.best_step == other.best_step
+    assert not group_processes()
+
+
+@pytest.mark.slow
+def test_so_do_four(alone, known_sample, tmp_path):
+    output = tmp_path / "model"
+    train_model(**known_sample.fields, **TINY | {"max_steps": 4}, output=output, workers=4, collective=True)
+    check_curve(steps_of(output)[:2], steps_of(alone[1])[:2], processes=4)
+
+
+def check_curve(found, expected, processes):
+    assert {line["workers"] for line in found} == {processes}
     for name in ("candidates", "loss", "gradient_norm"):
         np.testing.assert_allclose([line[name] for line in found], [line[name] for line in expected], rtol=2e-3)
-    assert summary.best_step == alone.best_step
-    assert not group_processes()
 
 
 def test_a_group_of_which_a_process_is_killed_starts_anew_and_ends_in_the_same_bits(together, known_sample, tmp_path):
