@@ -108,7 +108,7 @@ def test_the_server_takes_the_pool_and_lets_no_run_bring_a_command_of_its_own(si
     assert pool["base_job_template"] == json.loads(made.stdout)
     flow = site.ask("GET", "deployments/name/call/on-demand")["flow_id"]
     deployment = {"name": "in-pods", "flow_id": flow, "work_pool_name": "pods"}
-    with pytest.raises(httpx.HTTPStatusError, match="422|409"):
+    with pytest.raises(httpx.HTTPStatusError, match=r"422|409"):
         site.ask("POST", "deployments/", json=deployment | {"job_variables": {"command": "false"}})
     site.ask("POST", "deployments/", json=deployment)
 
