@@ -29,7 +29,11 @@ SETS: dict[str, tuple[int, int, SequencingModel]] = {
     "30x-as-pcr": (77003, 400_000, SequencingModel(depth=30.0, **PCR)),
     "8x": (77004, 400_000, SequencingModel(depth=8.0)),
     "24x-2x100": (77005, 400_000, SequencingModel(depth=24.0, read_length=100, slippage=0.5)),
-    "50x-2x100-steep": (77006, 400_000, SequencingModel(depth=50.0, read_length=100, slippage=0.3, slippage_growth=1.3)),
+    "50x-2x100-steep": (
+        77006,
+        400_000,
+        SequencingModel(depth=50.0, read_length=100, slippage=0.3, slippage_growth=1.3),
+    ),
     "100x": (77007, 200_000, SequencingModel(depth=100.0)),
 }
 """Seed, bases and library of each."""

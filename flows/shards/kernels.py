@@ -1,7 +1,8 @@
 """Kernels and programs compiled before they are needed, each by one of the processes that keep them in one folder.
 
 After an installation every worker lacks all of them. Left alone, each of them would compile all.
-``python -m diffbio_flows.shards.kernels`` is for those who install: it compiles what a call with the shipped model needs.
+``python -m diffbio_flows.shards.kernels`` is for those who install: it compiles what a call with the shipped model
+needs.
 """
 
 from __future__ import annotations
