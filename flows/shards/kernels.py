@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from diffbio_core.calling.call_stage import CallStage
 
 GRID = (512, 256, 1)
+
+_PATIENCE = 60.0  # seconds that another process may take, several times what a group takes
 
 
 def project() -> None:
@@ -127,9 +130,7 @@ def _compiled(folder: Path, name: str, work: Callable[[], None], *, wait: bool) 
         return True
     try:
         with (folder / f"{name}.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
+            if not _locked(lock, _PATIENCE if wait else 0.0) and not wait:
                 return False
             if not mark.exists():
                 work()
@@ -138,6 +139,20 @@ def _compiled(folder: Path, name: str, work: Callable[[], None], *, wait: bool) 
         # A folder that cannot be locked or written: every process compiles for itself.
         return True
     return True
+
+
+def _locked(lock: TextIO, patience: float) -> bool:
+    """Whether a lock could be had within so many seconds: who holds it may hang."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
 
 
 def main() -> None:

@@ -1,12 +1,15 @@
 """Each group of kernels is compiled by one process, and the others wait for it."""
 
+import fcntl
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import cast
 
 from diffbio_core.calling.call_stage import CallStage
 from diffbio_core.candidates.views import ROW_BUCKETS
 from diffbio_core.reads import slippage
+from diffbio_flows.shards import kernels
 from diffbio_flows.shards.kernels import GROUPS, LEADER_GROUPS, are_compiled, compile_kernels, programs
 
 
@@ -75,3 +78,13 @@ def test_a_model_is_compiled_for_every_number_of_rows_that_a_view_may_have(tmp_p
     assert compiled == list(ROW_BUCKETS)
     compile_kernels(programs(cast("CallStage", Stage()), "b" * 64))
     assert compiled == 2 * list(ROW_BUCKETS)
+
+
+def test_a_process_that_hangs_while_it_compiles_holds_nobody_up(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(kernels, "_PATIENCE", 0.2)
+    done: list[int] = []
+    with (tmp_path / "group.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        compile_kernels({"group": partial(done.append, 1)})
+    assert done == [1]
