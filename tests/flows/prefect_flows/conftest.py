@@ -56,7 +56,7 @@ class Site:
         quick = {"PREFECT_WORKER_QUERY_SECONDS": "0.5", "PREFECT_WORKER_HEARTBEAT_SECONDS": "2"}
         quick |= {"PREFECT_CLIENT_RETRY_JITTER_FACTOR": "0", "PREFECT_CLIENT_MAX_RETRIES": "20"}
         self.environment = clean_environment() | settings(folder, self._port) | quick
-        self.client = httpx.Client(base_url=self.environment["PREFECT_API_URL"], trust_env=False, timeout=30)
+        self.client = httpx.Client(base_url=self.environment["PREFECT_API_URL"], trust_env=False, timeout=60)
         self.server = self.worker = None
 
     def limit(self, **fields: str) -> None:
@@ -82,10 +82,15 @@ class Site:
         process.wait()
 
     def ask(self, method: str, place: str, **more: Any) -> Any:
-        """What the server answers once it is not too busy to."""
+        """What the server answers once it is not too busy to; asked again where that changes nothing."""
 
         def answer() -> httpx.Response | None:
-            response = self.client.request(method, place, **more)
+            try:
+                response = self.client.request(method, place, **more)
+            except httpx.TimeoutException:
+                if method != "GET":
+                    raise
+                return None
             return None if response.status_code == 503 else response.raise_for_status()
 
         return wait_for(answer).json()
