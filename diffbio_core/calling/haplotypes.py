@@ -23,6 +23,10 @@ MAX_HAPLOTYPES = 300
 
 _MISLEADS = math.log(50)  # a read in fifty shows a combination of alleles that its haplotype does not carry
 
+_RARELY_SHOWN = 20  # a combination that fewer than one in so many reads show counts as shown by none
+
+_MOST_UNSHOWN = 12  # reads; beyond them what else keeps a combination from being seen is likelier than chance
+
 
 @dataclass(frozen=True)
 class Allele:
@@ -114,7 +118,9 @@ def pair_haplotypes(planes: ShardPlanes, alleles: list[Allele], logs: np.ndarray
         for one, other in itertools.combinations(range(len(alleles)), 2):
             if _share_a_record(alleles[one], alleles[other]):
                 held = holds[pairs[:, :, None], [one, other]].astype(bool)
-                misfits = _misfits(held, _count_combinations(planes, alleles[one], alleles[other]))
+                reads = _count_combinations(planes, alleles[one], alleles[other])
+                misfits = _misfits(held, reads)
+                weights -= _unshown(held, reads) * math.log(2)
                 present = np.all(np.any(held, axis=1), axis=1)
                 weights -= np.where(present, (misfits - misfits[present].min(initial=np.inf)) * _MISLEADS, 0)
     weights -= np.logaddexp.reduce(weights)
@@ -186,6 +192,20 @@ def _misfits(held: Bool[np.ndarray, "genotypes 2 2"], reads: tuple[int, int, int
     carried = np.any(np.stack([first & second, first & ~second, ~first & second]), axis=2)
     # Half a read against sharing a haplotype: most alleles of one place are of two.
     return np.array(reads) @ ~carried + 0.5 * carried[0]
+
+
+def _unshown(held: Bool[np.ndarray, "genotypes 2 2"], reads: tuple[int, int, int]) -> Float64[np.ndarray, " genotypes"]:
+    """Reads that all show one combination where a genotype's haplotypes carry two: each read is as likely of either.
+
+    Args:
+        held: See `_misfits`.
+        reads: Same.
+    """
+    first, second = held[:, :, 0], held[:, :, 1]
+    carried = np.any(np.stack([first & second, first & ~second, ~first & second]), axis=2)
+    shown = np.where(carried, np.array(reads)[:, None], 0)
+    lacking = carried & (shown * _RARELY_SHOWN < shown.sum(0))
+    return np.where(lacking.any(0), np.minimum(shown.sum(0), _MOST_UNSHOWN), 0).astype(np.float64)
 
 
 def _count_combinations(planes: ShardPlanes, one: Allele, other: Allele) -> tuple[int, int, int]:

@@ -63,6 +63,13 @@ def test_on_both_haplotypes_they_are_homozygous(call):
     assert (site.alts, site.genotype, site.pl[2]) == (("CTT",), (1, 1), 0)
 
 
+@pytest.mark.parametrize("logs", [[HET, HOM], [HOM, HET]])
+def test_a_haplotype_that_no_read_shows_is_not_there_though_one_copy_seems_likelier_than_two(call, logs):
+    doubtful = [np.log([0.001, 0.799, 0.2]) if each is HET else each for each in logs]
+    (site,) = call(BOTH, BOTH, logs=doubtful)
+    assert (site.alts, site.genotype, site.allele_depths) == (("CTT",), (1, 1), (0, 16))
+
+
 def test_one_haplotype_may_carry_both_and_the_other_one(call):
     (site,) = call(BOTH, CHANGED, logs=[HOM, HET])
     assert (site.alts, site.genotype, site.pl[4]) == (("C", "CTT"), (1, 2), 0)
