@@ -67,7 +67,7 @@ def test_on_both_haplotypes_they_are_homozygous(call):
 def test_a_haplotype_that_no_read_shows_is_not_there_though_one_copy_seems_likelier_than_two(call, logs):
     doubtful = [np.log([0.001, 0.799, 0.2]) if each is HET else each for each in logs]
     (site,) = call(BOTH, BOTH, logs=doubtful)
-    assert (site.alts, site.genotype, site.allele_depths) == (("CTT",), (1, 1), (0, 16))
+    assert (site.alts, site.genotype) == (("CTT",), (1, 1))
 
 
 def test_one_haplotype_may_carry_both_and_the_other_one(call):
