@@ -118,9 +118,9 @@ def pair_haplotypes(planes: ShardPlanes, alleles: list[Allele], logs: np.ndarray
         for one, other in itertools.combinations(range(len(alleles)), 2):
             if _share_a_record(alleles[one], alleles[other]):
                 held = holds[pairs[:, :, None], [one, other]].astype(bool)
-                reads = _count_combinations(planes, alleles[one], alleles[other])
-                misfits = _misfits(held, reads)
-                weights -= _unshown(held, reads) * math.log(2)
+                carried_by, reads = _carried(held), _count_combinations(planes, alleles[one], alleles[other])
+                weights -= _unshown(carried_by, reads) * math.log(2)
+                misfits = _misfits(carried_by, reads)
                 present = np.all(np.any(held, axis=1), axis=1)
                 weights -= np.where(present, (misfits - misfits[present].min(initial=np.inf)) * _MISLEADS, 0)
     weights -= np.logaddexp.reduce(weights)
@@ -181,28 +181,38 @@ def _pieces(alleles: list[Allele], places: Piece) -> tuple[Piece, ...]:
     return tuple(pieces)
 
 
-def _misfits(held: Bool[np.ndarray, "genotypes 2 2"], reads: tuple[int, int, int]) -> Float64[np.ndarray, " genotypes"]:
-    """Reads that show a combination of two alleles which no haplotype of a genotype carries.
+def _carried(held: Bool[np.ndarray, "genotypes 2 2"]) -> Bool[np.ndarray, "3 genotypes"]:
+    """Whether a haplotype of each genotype carries both of two alleles, the first alone, and the second alone.
 
     Args:
         held: Whether each of its haplotypes carries each of the two.
-        reads: Those that show both, the first alone and the second alone.
     """
     first, second = held[:, :, 0], held[:, :, 1]
-    carried = np.any(np.stack([first & second, first & ~second, ~first & second]), axis=2)
+    return np.any(np.stack([first & second, first & ~second, ~first & second]), axis=2)
+
+
+def _misfits(
+    carried: Bool[np.ndarray, "3 genotypes"], reads: tuple[int, int, int]
+) -> Float64[np.ndarray, " genotypes"]:
+    """Reads that show a combination of two alleles which no haplotype of a genotype carries.
+
+    Args:
+        carried: See `_carried`.
+        reads: Those that show each combination.
+    """
     # Half a read against sharing a haplotype: most alleles of one place are of two.
     return np.array(reads) @ ~carried + 0.5 * carried[0]
 
 
-def _unshown(held: Bool[np.ndarray, "genotypes 2 2"], reads: tuple[int, int, int]) -> Float64[np.ndarray, " genotypes"]:
+def _unshown(
+    carried: Bool[np.ndarray, "3 genotypes"], reads: tuple[int, int, int]
+) -> Float64[np.ndarray, " genotypes"]:
     """Reads that all show one combination where a genotype's haplotypes carry two: each read is as likely of either.
 
     Args:
-        held: See `_misfits`.
-        reads: Same.
+        carried: See `_carried`.
+        reads: Those that show each combination.
     """
-    first, second = held[:, :, 0], held[:, :, 1]
-    carried = np.any(np.stack([first & second, first & ~second, ~first & second]), axis=2)
     shown = np.where(carried, np.array(reads)[:, None], 0)
     lacking = carried & (shown * _RARELY_SHOWN < shown.sum(0))
     return np.where(lacking.any(0), np.minimum(shown.sum(0), _MOST_UNSHOWN), 0).astype(np.float64)

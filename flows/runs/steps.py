@@ -186,10 +186,11 @@ class ShardRun(ABC, Generic[Summary]):
             self.progress.stage("compile kernels, which is done once")
         executor = open_executor(config)
         self.held.enter_context(self._cluster).enter_context(executor)
+        what: Callable[[], object] = warm_up
+        # Where there are GPUs, workers without one never call.
         if model is not None and not executor.gpu_workers:
-            executor.warm_up(partial(warm_up, str(model), model_identity(load_card(model))))
-        else:
-            executor.warm_up(warm_up)
+            what = partial(warm_up, str(model), model_identity(load_card(model)))
+        executor.warm_up(what)
         self._executor, self.workers = executor, executor.workers
 
     def process(self, work: Work) -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import time
-from contextlib import suppress
 from hashlib import md5
 
 import numpy as np
@@ -19,6 +18,7 @@ from diffbio_core.problems import InputError
 from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_flows import ingest_reads
 from diffbio_io.store.store import StoreError, WindowStore
+from tests.flows.conftest import fill
 
 
 @pytest.fixture
@@ -140,9 +140,7 @@ def test_a_full_disk_ends_the_run_with_the_file_and_the_rest_is_done_with_more_r
     first = start_diffbio(list(map(str, ["ingest", *files])))
     wait_for(lambda: list(store.glob("chr*/shards/*/zarr.json")), first)
     os.killpg(first.pid, signal.SIGSTOP)
-    with (disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
-        while filler.write(bytes(4096)):
-            pass
+    fill(disk / "filler")
     os.killpg(first.pid, signal.SIGCONT)
     _, errors = first.communicate(timeout=120)
     assert first.returncode == 1

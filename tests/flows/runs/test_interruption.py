@@ -1,6 +1,5 @@
 """Runs that are stopped at some shard: what they leave, and that the same command goes on to the same bytes."""
 
-import errno
 import json
 import os
 import re
@@ -10,6 +9,8 @@ from contextlib import suppress
 
 import psutil
 import pytest
+
+from tests.flows.conftest import fill
 
 pytestmark = pytest.mark.slow
 
@@ -188,16 +189,3 @@ def test_a_disk_that_is_full_at_the_merge_ends_the_run_with_the_file_and_keeps_t
     (disk / "filler").unlink()
     assert run.complete() == SHARDS
     assert run.outputs == uninterrupted
-
-
-def fill(path):
-    """Writes until the file system is full."""
-    size = 1 << 20
-    with path.open("wb", buffering=0) as file:
-        while size:
-            try:
-                file.write(bytes(size))
-            except OSError as error:
-                if error.errno != errno.ENOSPC:
-                    raise
-                size //= 2
