@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -25,10 +26,12 @@ def read_blocks(file: BinaryIO, virtual_offset: int, read_ahead: int = _READ_AHE
         read_ahead: Bytes of the file that are read at once.
 
     Raises:
-        CorruptBlock: A block is cut off, is no BGZF block, or fails its checksum.
+        CorruptBlock: A block is cut off, is no BGZF block, or fails its checksum, or the file ends before the offset.
     """
     at = virtual_offset >> 16
     skip = virtual_offset & 0xFFFF
+    if file.seek(0, os.SEEK_END) < at:
+        raise CorruptBlock(f"the file ends before byte {at}")
     file.seek(at)
     held = b""
     start = 0

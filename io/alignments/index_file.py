@@ -105,6 +105,8 @@ def _bam_reads(
     following = dict(zip(numbers, [*numbers[1:], -1], strict=False))
     # The last tells of a shorter state of the file; any gives away another file.
     looked_at = [*spans[:: -(-len(spans) // _MOST_LOOKED_AT) or 1], *spans[-1:]]
+    if spans and max(stop for _, (_, stop) in spans) >> 16 > path.stat().st_size:
+        raise _ForeignIndexError("it has reads behind the end of the file, which is cut off if it was not written anew")
     with path.open("rb") as file:
         for number, (start, stop) in looked_at:
             for offset, wanted in ((start, number), (stop, following[number])):

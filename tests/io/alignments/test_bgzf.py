@@ -104,3 +104,10 @@ def test_damage_is_never_read_as_something_else(data):
 
 def test_corrupt_block_is_a_value_error():
     assert issubclass(CorruptBlock, ValueError)
+
+
+def test_a_file_that_ends_before_the_offset_is_told_and_one_that_ends_there_is_not():
+    data = block(b"ACGT")
+    assert contents(data, len(data) << 16) == b""
+    with pytest.raises(CorruptBlock, match=f"the file ends before byte {len(data) + 1}"):
+        contents(data, (len(data) + 1) << 16)

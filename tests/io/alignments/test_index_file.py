@@ -84,6 +84,20 @@ def test_a_younger_index_of_other_reads_is_refused(tmp_path, kind, bam, reads, w
     assert fault(bam).startswith(what)
 
 
+def test_a_file_that_is_cut_off_between_two_blocks_is_refused(tmp_path, kind):
+    reads = [Sam(start, "100M", contig="c1", name=f"read{start}") for start in range(2000)]
+    whole = write_bam(tmp_path / "whole.bam", reads, {"c1": 3000}, index=kind)
+    data, starts = whole.read_bytes(), [0]
+    while starts[-1] < len(data):
+        starts.append(starts[-1] + int.from_bytes(data[starts[-1] + 16 : starts[-1] + 18], "little") + 1)
+    assert len(starts) > 4
+    cut = tmp_path / "cut.bam"
+    cut.write_bytes(data[: starts[2]] + data[starts[-2] :])  # the last block is empty: what ends a file
+    shutil.copy(f"{whole}.{kind}", f"{cut}.{kind}")
+    told = "it has reads behind the end of the file, which is cut off if it was not written anew"
+    assert fault(cut) == f"is not the index of FILE: {told}"
+
+
 def test_an_index_of_more_contigs_is_refused(tmp_path, kind, bam):
     other_index(tmp_path, kind, contigs={**CONTIGS, "more": 10})
     assert fault(bam).startswith("is not the index of FILE: it is of 4 contigs, of which the header names 3")
