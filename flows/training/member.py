@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
 from diffbio_cluster.process_group import end_with_worker
+
+_STATUS = re.compile("(ABORTED|CANCELLED|DEADLINE_EXCEEDED|FAILED_PRECONDITION|INTERNAL|UNAVAILABLE|UNKNOWN): ")
 
 
 def main(folder: Path, place: int, address: str) -> None:
@@ -28,13 +31,22 @@ def main(folder: Path, place: int, address: str) -> None:
     jax.distributed.initialize(address, num_processes=group_size(folder), process_id=place)
     try:
         run_member(folder, place)
-    except jax.errors.JaxRuntimeError:
-        raise  # most often since another process died: a new group mends that
     except Exception as error:
-        fault = {"task": f"process {place + 1} of the process group", "cause": describe(error)}
-        write_whole(fault_path(folder), json.dumps(fault))
+        if not may_be_of_another(error):
+            fault = {"task": f"process {place + 1} of the process group", "cause": describe(error)}
+            write_whole(fault_path(folder), json.dumps(fault))
         raise
     jax.distributed.shutdown()
+
+
+def may_be_of_another(error: Exception) -> bool:
+    """Whether an error is XLA's, most often since another process died: a new group mends that.
+
+    Of which Python type it is depends on what the processes were doing; its text begins with XLA's status.
+    """
+    import jax
+
+    return isinstance(error, jax.errors.JaxRuntimeError) or _STATUS.match(str(error)) is not None
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 import json
 
+import jax
 import numpy as np
 import psutil
 import pytest
 
 from diffbio_flows import train_model
+from diffbio_flows.training.member import may_be_of_another
 
 TINY = {"validation": ("chr2",), "batch": 8, "channels": 8, "epochs": 12, "checkpoint_every": 2}
 
@@ -77,3 +79,16 @@ def test_a_group_of_which_a_process_is_killed_starts_anew_and_ends_in_the_same_b
     assert [line["step"] for line in steps_of(tmp_path / "model")] == list(range(1, summary.steps + 1))
     assert any("SIGKILL" in warning or "status" in warning for warning in summary.warnings)
     assert not group_processes()
+
+
+@pytest.mark.parametrize(
+    ("error", "of_another"),
+    [
+        (jax.errors.JaxRuntimeError("FAILED_PRECONDITION: Buffer Definition Event"), True),
+        (ValueError("UNKNOWN: Gloo AllGather failed: Read error: Connection reset by peer"), True),
+        (ValueError("the store's shard chr1.000000 is damaged"), False),
+        (FloatingPointError("the loss of step 3 is nan"), False),
+    ],
+)
+def test_what_another_process_may_have_caused_is_told_from_a_process_own_fault(error, of_another):
+    assert may_be_of_another(error) == of_another
