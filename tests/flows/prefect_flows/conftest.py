@@ -33,6 +33,24 @@ def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE, pause: flo
     return found
 
 
+def ask(client: httpx.Client, method: str, place: str, **more: Any) -> Any:
+    """What a server answers once it is not too busy to; asked again where that changes nothing."""
+    changes = method not in ("GET", "DELETE") and not place.endswith("/filter")
+
+    def answer() -> httpx.Response | None:
+        try:
+            response = client.request(method, place, timeout=PATIENCE if changes else 60, **more)
+        except httpx.TimeoutException:
+            if changes:
+                raise
+            return None
+        gone = method == "DELETE" and response.status_code == 404
+        return None if response.status_code == 503 else response if gone else response.raise_for_status()
+
+    found = wait_for(answer)
+    return found.json() if found.content else None
+
+
 def clean_environment() -> dict[str, str]:
     """This process's, without what the user has told Prefect."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "DIFFBIO_"))}
@@ -56,7 +74,7 @@ class Site:
         quick = {"PREFECT_WORKER_QUERY_SECONDS": "0.5", "PREFECT_WORKER_HEARTBEAT_SECONDS": "2"}
         quick |= {"PREFECT_CLIENT_RETRY_JITTER_FACTOR": "0", "PREFECT_CLIENT_MAX_RETRIES": "20"}
         self.environment = clean_environment() | settings(folder, self._port) | quick
-        self.client = httpx.Client(base_url=self.environment["PREFECT_API_URL"], trust_env=False, timeout=60)
+        self.client = httpx.Client(base_url=self.environment["PREFECT_API_URL"], trust_env=False)
         self.server = self.worker = None
 
     def limit(self, **fields: str) -> None:
@@ -82,18 +100,7 @@ class Site:
         process.wait()
 
     def ask(self, method: str, place: str, **more: Any) -> Any:
-        """What the server answers once it is not too busy to; asked again where that changes nothing."""
-
-        def answer() -> httpx.Response | None:
-            try:
-                response = self.client.request(method, place, **more)
-            except httpx.TimeoutException:
-                if method != "GET":
-                    raise
-                return None
-            return None if response.status_code == 503 else response.raise_for_status()
-
-        return wait_for(answer).json()
+        return ask(self.client, method, place, **more)
 
     def trigger(self, deployment: str, parameters: dict[str, Any], **more: Any) -> str:
         """Has a run scheduled, by its deployment; gives its id."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,23 +12,16 @@ import httpx
 import psutil
 import pytest
 
+from tests.flows.prefect_flows.conftest import ask, wait_for
+
 pytestmark = pytest.mark.slow
 
-PATIENCE = 240.0
 SERVER = """
 import sys
 from diffbio_flows.prefect_flows.server import start_server
 print(start_server(200.0), flush=True)
 sys.stdin.read()
 """
-
-
-def wait_for(condition, seconds=PATIENCE):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not get that far"
-        time.sleep(0.2)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +62,7 @@ def served(home, server, tmp_path_factory) -> Iterator[httpx.Client]:
     environment = home | {"PREFECT_API_URL": server}
     with (tmp_path_factory.mktemp("served") / "log").open("w+") as log:
         process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=log, stderr=log)
-        with httpx.Client(base_url=server, trust_env=False) as client:
+        with httpx.Client(base_url=server, trust_env=False, timeout=60) as client:
             place = "deployments/name/call/served"
             wait_for(lambda: client.get(place).status_code == 200 or process.poll() is not None)
             yield client
@@ -78,16 +70,6 @@ def served(home, server, tmp_path_factory) -> Iterator[httpx.Client]:
         process.wait(60)
         log.seek(0)
         print(log.read())
-
-
-def ask(client: httpx.Client, method: str, place: str, **more) -> dict:
-    """What the server answers once it is not too busy to, which it says by 503 as to Prefect's own client."""
-
-    def answer():
-        response = client.request(method, place, **more)
-        return None if response.status_code == 503 else response.raise_for_status()
-
-    return wait_for(answer).json()
 
 
 def run(client: httpx.Client, parameters: dict) -> dict:
