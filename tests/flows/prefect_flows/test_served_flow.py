@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.flows.prefect_flows.conftest import ask, wait_for
+from tests.flows.prefect_flows.conftest import PATIENCE, ask, wait_for
 
 pytestmark = pytest.mark.slow
 
