@@ -42,6 +42,12 @@ from diffbio_core.windows.encoding import (
 from diffbio_core.windows.lanes import LaneRows
 from diffbio_core.windows.planes import LANES_PER_BLOCK
 
+MIN_CERTAIN_QUALITY = 20
+"""Phred quality from which a base in a repeat keeps an indel of its read apart from others of that length there."""
+
+MIN_REPEATED = 5
+"""Columns by which a repeat must be longer than an insertion that counts as another copy of it."""
+
 _AS_REFERENCE = 6
 """Code of the base ``=`` until the reference's stands in its place."""
 
@@ -254,12 +260,15 @@ def _project_read(
                 if not bases[anchor] & INDEL_FOLLOWS:
                     bases[anchor] |= np.uint8(INSERTION_FOLLOWS if kind == CIGAR_I else DELETION_FOLLOWS)
                 _note_indel(tally.rows, lane_of_all, anchor, signed, codes[query : query + max(signed, 0)])
+                here = reference[origin:]
+                inserted = codes[query : query + max(signed, 0)].copy()
+                if signed > 0 and not no_quality:
+                    _as_repeated(inserted, phred[query : query + signed], here, anchor)
                 left = anchor
                 # An indel that stands against another one cannot pass it.
                 if before != CIGAR_I and before != CIGAR_D:
-                    left -= _left_shift(bases, reference[origin:], clip, anchor, signed, codes, query)
+                    left = _leftmost(bases, qualities, here, clip, anchor, signed, inserted)
                 if signed >= -MAX_DELETION and halo <= left < halo + reference_length:
-                    inserted = codes[query - (anchor - left) :][: max(signed, 0)]
                     found = _note_event(tally, found, window, lane, left, signed, inserted, counts)
             if kind == CIGAR_D and aligned:
                 low = max(column, clip)
@@ -305,24 +314,67 @@ def _count_mismatches(codes, qualities, reference, mismatches):
 
 
 @numba.njit(cache=True, nogil=True)
-def _left_shift(bases, reference, clip, anchor, signed, codes, query):
-    """Columns by which an indel can be written further left within this stretch of the read, as VCF writes it."""
-    shift = np.int64(0)
-    while shift < MAX_SHIFT and anchor - shift > clip:
-        there = anchor - shift
-        code = reference[there]
-        if code >= N_BASE or bases[there] & CODE_MASK != code or bases[there - 1] & INDEL_FOLLOWS:
+def _as_repeated(inserted, phred, reference, anchor):
+    """Spell an insertion into a repeat as another copy of it, where it differs in bases of poor quality only.
+
+    An aligner that meets a longer repeat with a wrong base in it takes that base for the inserted one: a gap, which it
+    needs anyway, and no mismatch.
+    """
+    size = inserted.size
+    for copy in (anchor + 1, anchor + 1 - size):
+        if copy < 0 or copy + size > reference.size or not _repeats(reference, copy, size):
+            continue
+        certain = False
+        for step in range(size):
+            certain |= inserted[step] != reference[copy + step] and phred[step] >= MIN_CERTAIN_QUALITY
+        if not certain:
+            _copy(inserted, reference[copy : copy + size])
+            return
+
+
+@numba.njit(cache=True, nogil=True)
+def _repeats(reference, copy, size):
+    """Whether bases of the reference are a copy in a repeat that is longer by ``MIN_REPEATED`` columns at least."""
+    repeated = np.int64(0)
+    right = copy
+    while repeated < MIN_REPEATED and right + size < reference.size and reference[right] == reference[right + size]:
+        right += 1
+        repeated += 1
+    left = copy - 1
+    while repeated < MIN_REPEATED and left >= 0 and reference[left] == reference[left + size]:
+        left -= 1
+        repeated += 1
+    return repeated >= MIN_REPEATED
+
+
+@numba.njit(cache=True, nogil=True)
+def _leftmost(bases, qualities, reference, clip, anchor, signed, inserted):
+    """Column where an indel stands if it is written as far left as it goes, as VCF does; turns ``inserted`` to that.
+
+    Bases of the read that differ from the reference stop it, but for those of poor quality: errors are no part of the
+    allele.
+    """
+    left = anchor
+    while anchor - left < MAX_SHIFT and left > clip:
+        code = reference[left]
+        if code >= N_BASE or bases[left - 1] & INDEL_FOLLOWS:
+            break
+        if bases[left] & CODE_MASK != code and qualities[left] >= MIN_CERTAIN_QUALITY:
             break
         # Behind a skipped region no further than the read's own first column, where its row of a view is.
-        if bases[there - 1] & CODE_MASK == NO_READ:
+        if bases[left - 1] & CODE_MASK == NO_READ:
             break
         if signed < 0:
-            if there - signed >= reference.size or reference[there - signed] != code:
+            if left - signed >= reference.size or reference[left - signed] != code:
                 break
-        elif codes[query - shift + signed - 1] != code:
+        elif inserted[signed - 1] != code:
             break
-        shift += 1
-    return shift
+        else:
+            for step in range(signed - 1, 0, -1):
+                inserted[step] = inserted[step - 1]
+            inserted[0] = code
+        left -= 1
+    return left
 
 
 @numba.njit(cache=True, nogil=True)
