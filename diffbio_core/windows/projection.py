@@ -48,6 +48,9 @@ MIN_CERTAIN_QUALITY = 20
 MIN_REPEATED = 5
 """Columns by which a repeat must be longer than an insertion that counts as another copy of it."""
 
+MAX_REPEATED = 64
+"""Longest insertion (bp) that is held against a repeat, so that all that is looked at lies within a window's halo."""
+
 _AS_REFERENCE = 6
 """Code of the base ``=`` until the reference's stands in its place."""
 
@@ -262,7 +265,7 @@ def _project_read(
                 _note_indel(tally.rows, lane_of_all, anchor, signed, codes[query : query + max(signed, 0)])
                 here = reference[origin:]
                 inserted = codes[query : query + max(signed, 0)].copy()
-                if signed > 0 and not no_quality:
+                if 0 < signed <= MAX_REPEATED and not no_quality:
                     _as_repeated(inserted, phred[query : query + signed], here, anchor)
                 left = anchor
                 # An indel that stands against another one cannot pass it.

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from diffbio_core.candidates.discovery import MAX_DELETION
 from diffbio_core.windows.encoding import BASES
 from diffbio_core.windows.grid import WindowGrid
+from diffbio_core.windows.projection import MIN_CERTAIN_QUALITY
 from diffbio_io.alignments.reader import AlignmentReader
 from tests.alignments import Sam, pack, write_bam
 from tests.random_reads import random_reads, random_reference
@@ -133,6 +134,48 @@ def test_a_changed_base_stops_the_shift(candidates_of):
     reference = UNIQUE[:100] + "G" + "T" * 12 + "G" + UNIQUE[114:]
     reads = reads_of(reference, 90, [(14, "M"), (1, "M", "C"), (4, "M"), (2, "D"), (40, "M")])
     assert candidates_of(reference, *reads) == [(104, -2, "", 3), (104, 0, "C", 0)]
+
+
+def with_poor_t(quality, cigar, sequence, copies=3):
+    """Equal reads of a homopolymer, all of whose T have some quality and the other bases a good one."""
+    phred = "".join(chr(33 + (quality if base == "T" else 35)) for base in sequence)
+    return [Sam(80, cigar, sequence, phred, name=f"poor{copy}") for copy in range(copies)]
+
+
+HOMOPOLYMER = UNIQUE[:99] + "C" + "A" * 20 + "G" + UNIQUE[121:300]
+
+
+@pytest.mark.parametrize(("quality", "supports"), [(MIN_CERTAIN_QUALITY - 1, 5), (MIN_CERTAIN_QUALITY, 2)])
+@pytest.mark.parametrize("wrong", [0, 7, 20])
+def test_a_poor_base_that_the_aligner_took_for_the_inserted_one_is_no_other_allele(
+    candidates_of, wrong, quality, supports
+):
+    run = "A" * wrong + "T" + "A" * (20 - wrong)  # the last of them stands behind the repeat
+    sequence = HOMOPOLYMER[80:100] + run + HOMOPOLYMER[120:160]
+    placed = with_poor_t(quality, f"{20 + wrong}M1I{60 - wrong}M", sequence)
+    pure = reads_of(HOMOPOLYMER, 60, [(40, "M"), (1, "I", "A"), (60, "M")], copies=2)
+    found = [allele for allele in candidates_of(HOMOPOLYMER, *placed, *pure) if allele[1] == 1]
+    assert (99, 1, "A", supports) in found
+
+
+@pytest.mark.parametrize(("quality", "supports"), [(MIN_CERTAIN_QUALITY - 1, 5), (MIN_CERTAIN_QUALITY, 2)])
+@pytest.mark.parametrize("length", [1, -1])
+def test_a_poor_base_on_the_way_does_not_keep_an_indel_from_its_place(candidates_of, length, quality, supports):
+    change = (1, "I", "A") if length > 0 else (1, "D")
+    sequence = (
+        HOMOPOLYMER[80:100] + "AAATAAAAAA" + ("A" if length > 0 else "") + HOMOPOLYMER[110 - min(length, 0) : 160]
+    )
+    placed = with_poor_t(quality, f"30M1{'I' if length > 0 else 'D'}{50 + min(length, 0)}M", sequence)
+    pure = reads_of(HOMOPOLYMER, 60, [(40, "M"), change, (60, "M")], copies=2)
+    found = [allele[:2] + allele[3:] for allele in candidates_of(HOMOPOLYMER, *placed, *pure) if allele[1] == length]
+    assert (99, length, supports) in found
+
+
+def test_a_poor_base_between_bases_that_do_not_repeat_is_an_insertion_of_its_own(candidates_of):
+    sequence = UNIQUE[60:100] + other(UNIQUE[100]) + UNIQUE[100:160]
+    placed = [Sam(60, "40M1I60M", sequence, "+" * 101, name=str(copy)) for copy in range(3)]
+    (found,) = candidates_of(UNIQUE, *placed)
+    assert found[1:3] == (1, other(UNIQUE[100]))
 
 
 def test_an_indel_against_another_one_stays_where_it_is(candidates_of):
