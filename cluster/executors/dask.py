@@ -33,6 +33,9 @@ logger = logging.getLogger("diffbio_cluster")
 # Of a worker's device, which its threads share.
 GPU_SHARE = 1 / 1024
 
+# How long a worker may be silent, in units of the patience: kernels that compile keep it from answering for a while.
+SILENT_TIMES_PATIENCE = 4.0
+
 # How often a wait for results looks whether any worker is left (s).
 POLL_SECONDS = 5.0
 
@@ -228,6 +231,9 @@ class DaskExecutor:
             "distributed.worker.memory.pause": False,
             "distributed.worker.memory.terminate": False,
             "distributed.comm.timeouts.connect": "20s",
+            # A worker that sends no sign of life is stopped and another started in its place, also where it is the only
+            # one; where it is not, its tasks have been given to others by then.
+            "distributed.scheduler.worker-ttl": f"{SILENT_TIMES_PATIENCE * self.config.patience:.0f}s",
             "distributed.admin.log-length": 0,
         }
         self._stack.enter_context(dask.config.set(settings))

@@ -50,7 +50,7 @@ def go_on(flag):
 def test_a_task_whose_worker_stops_is_done_by_another_and_told(flag, caplog):
     with (
         caplog.at_level(logging.WARNING, "diffbio_cluster"),
-        open_executor(ClusterConfig(workers=2, patience=0.5)) as executor,
+        open_executor(ClusterConfig(workers=2, patience=5.0)) as executor,
     ):
         tasks = [*range(6), str(flag), *range(6, 30)]
         results = list(executor.map_unordered(work, tasks, name=lambda task: "shard chr1.000006"))
@@ -83,3 +83,10 @@ def test_with_one_worker_a_late_task_is_told_again_and_again_and_its_result_coun
     told = [record.getMessage() for record in caplog.records]
     assert told
     assert all("shard chr1.000000 has taken" in line and "there is no other worker" in line for line in told)
+
+
+def test_the_only_worker_is_replaced_once_it_gives_no_sign_of_life(flag):
+    with open_executor(ClusterConfig(workers=1, patience=3.0)) as executor:
+        assert sorted(executor.map_unordered(work, [1, str(flag), 2])) == [1, 4, 7]
+    pids = flag.read_text().splitlines()
+    assert len(set(pids)) > 1
