@@ -107,7 +107,7 @@ class DaskExecutor:
             handout.give(pending, in_flight_per_worker * self._slots(threads), threads)
             looked = time.monotonic()
             idle_since: float | None = None
-            while len(handout):
+            while not handout.done:
                 ended = handout.next(POLL_SECONDS)
                 results = self._results(ended)
                 for future in ended:
@@ -122,7 +122,8 @@ class DaskExecutor:
                     idle_since = None if threads else idle_since or now
                     if idle_since is not None and now - idle_since >= self.config.worker_timeout:
                         raise self._lost(f"no worker was alive for {now - idle_since:.0f} s")
-                if results:
+                # There may have been no worker to give one to when the last of them ended.
+                if results or not len(handout):
                     handout.give(pending, in_flight_per_worker * self._slots(threads) - len(handout), threads)
                 yield from results.values()
         finally:

@@ -74,10 +74,16 @@ class HandOut(Generic[Task]):
         self._resources = dict(resources) if resources else None
         self._pinned = pinned
         self._open = 0
+        self._all_given = False
 
     def __len__(self) -> int:
         """Tasks whose result is not known yet."""
         return self._open
+
+    @property
+    def done(self) -> bool:
+        """Whether no task is left: none to hand out, and none whose result is not known yet."""
+        return self._all_given and not self._open
 
     def give(self, tasks: Iterable[Task], count: int, threads: Mapping[str, int]) -> None:
         """Hands out up to a number of tasks, to the workers that do not seem to be stuck.
@@ -89,6 +95,7 @@ class HandOut(Generic[Task]):
         """
         now = self._clock()
         handed = [_Handed(task, self._name(task), now) for task in itertools.islice(tasks, max(0, count))]
+        self._all_given |= len(handed) < count
         if handed:
             self._submit(handed, self._free(threads))
             self._open += len(handed)

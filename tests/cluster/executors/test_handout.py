@@ -90,3 +90,17 @@ def test_the_only_worker_is_replaced_once_it_gives_no_sign_of_life(flag):
         assert sorted(executor.map_unordered(work, [1, str(flag), 2])) == [1, 4, 7]
     pids = flag.read_text().splitlines()
     assert len(set(pids)) > 1
+
+
+def test_no_task_is_lost_where_no_worker_was_there_when_the_last_result_came(monkeypatch):
+    with open_executor(ClusterConfig(workers=1)) as executor:
+        seen, live = [], executor._threads
+
+        def threads(device=None):
+            seen.append(device)
+            return {} if 1 < len(seen) < 4 else live(device)
+
+        monkeypatch.setattr(executor, "_threads", threads)
+        monkeypatch.setattr("diffbio_cluster.executors.dask.WORKERS_SECONDS", 0.0)
+        assert sorted(executor.map_unordered(square, range(5), in_flight_per_worker=1)) == [0, 1, 4, 9, 16]
+    assert len(seen) > 4
