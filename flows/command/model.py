@@ -43,7 +43,9 @@ def list_all(*, as_json: bool) -> None:
         calls = _calls(card)
         entries[name] = {"parameters_sha256": card["parameters_sha256"], "f1": calls.get("F1"), "sets": _sets(card)}
         told = f", F1 {calls['F1']:.4f} on what was kept apart" if calls.get("F1") is not None else ""
-        lines.append(f"{name}: {card['parameters_sha256'][:12]}, {len(_sets(card))} sets{told}")
+        number = len(_sets(card))
+        sets = "1 set" if number == 1 else f"{number} sets"
+        lines.append(f"{name}: {card['parameters_sha256'][:12]}, {sets}{told}")
     show(entries, "\n".join(lines), as_json)
 
 
