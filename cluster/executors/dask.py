@@ -34,7 +34,7 @@ logger = logging.getLogger("diffbio_cluster")
 GPU_SHARE = 1 / 1024
 
 # How long a worker may be silent, in units of the patience: kernels that compile keep it from answering for a while.
-SILENT_TIMES_PATIENCE = 4.0
+SILENT_TIMES_PATIENCE = 10.0
 
 # How often a wait for results looks whether any worker is left (s).
 POLL_SECONDS = 5.0

@@ -86,7 +86,7 @@ def test_with_one_worker_a_late_task_is_told_again_and_again_and_its_result_coun
 
 
 def test_the_only_worker_is_replaced_once_it_gives_no_sign_of_life(flag):
-    with open_executor(ClusterConfig(workers=1, patience=3.0)) as executor:
+    with open_executor(ClusterConfig(workers=1, patience=1.0)) as executor:
         assert sorted(executor.map_unordered(work, [1, str(flag), 2])) == [1, 4, 7]
     pids = flag.read_text().splitlines()
     assert len(set(pids)) > 1
