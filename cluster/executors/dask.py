@@ -234,7 +234,7 @@ class DaskExecutor:
             "distributed.comm.timeouts.connect": "20s",
             # A worker that sends no sign of life is stopped and another started in its place, also where it is the only
             # one; where it is not, its tasks have been given to others by then.
-            "distributed.scheduler.worker-ttl": f"{SILENT_TIMES_PATIENCE * self.config.patience:.0f}s",
+            "distributed.scheduler.worker-ttl": SILENT_TIMES_PATIENCE * self.config.patience,
             "distributed.admin.log-length": 0,
         }
         self._stack.enter_context(dask.config.set(settings))
