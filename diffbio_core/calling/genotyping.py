@@ -63,7 +63,8 @@ def genotype_sites(
     """
     sites: list[CalledSite] = []
     for cluster in _clusters(planes, evidence):
-        if len(cluster) == 1:
+        # An indel's reads are weighed also where it is the only one.
+        if len(cluster) == 1 and cluster[0].length == 0:
             sites.extend(_call_alone(planes, evidence, cluster[0], ploidy))
         else:
             sites.extend(_call_together(planes, evidence, cluster, ploidy))
@@ -104,7 +105,7 @@ def _new_bases(planes: ShardPlanes, candidate: int, length: int) -> str:
 
 
 def _call_alone(planes: ShardPlanes, evidence: AlleleEvidence, allele: Allele, ploidy: int) -> Iterator[CalledSite]:
-    """The site of an allele that no other one overlaps."""
+    """The site of a changed base that no other allele overlaps."""
     logs = [float(evidence.log_probabilities[allele.candidate, number * 2 // ploidy]) for number in range(ploidy + 1)]
     logs = [log - float(np.logaddexp.reduce(logs)) for log in logs]
     best = max(range(ploidy + 1), key=lambda copies: logs[copies])

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
+from diffbio_core.calling.repeat_lengths import FITTED, repeat_lengths
 from diffbio_core.windows.encoding import BASES, CODE_MASK, DELETED
 from diffbio_core.windows.planes import ShardPlanes
 
@@ -113,7 +114,12 @@ def pair_haplotypes(planes: ShardPlanes, alleles: list[Allele], logs: np.ndarray
     if ploidy == 2:
         room_for_one = (copies == 1) & (holds @ _takes_away(alleles) > 0)[pairs].any(1)
         each = np.where(room_for_one, np.logaddexp(table[:, 1], table[:, 2]), each)
+    repeats = repeat_lengths(planes, [allele.candidate for allele in alleles])
+    for repeat in repeats:
+        each[:, repeat.members] *= FITTED.classifier
     weights = each.sum(1)
+    for repeat in repeats:
+        weights += repeat.log_weights((holds[:, repeat.members] @ repeat.change)[pairs])
     if ploidy == 2:
         for one, other in itertools.combinations(range(len(alleles)), 2):
             if _share_a_record(alleles[one], alleles[other]):

@@ -282,7 +282,7 @@ def _cut(
         inserted = sequence[sequence_start[candidate] : sequence_start[candidate + 1]]
         view_length[view] = change
         _spell(bases, center, change, code[candidate], inserted, view_reference[view], view_allele[view])
-        tract = _tract(bases, center, change, inserted)
+        tract = shift_room(bases, center, change, inserted)
         view_tract[view] = min(tract, max_tract)
         crowd, rival = _neighbours(
             candidate, reference_length, first, window, column, length, support_start, view_lengths[view]
@@ -333,7 +333,9 @@ def _cut(
             elif supports[lane]:
                 role = SUPPORTS
             else:
-                role = _role(cells, qualities, bases, center, change, inserted, center + tract + abs(change), ends)
+                role = role_of_gapless(
+                    cells, qualities, bases, center, change, inserted, center + tract + abs(change), ends
+                )
             view_group[view, row] = 1 + 2 * role + (1 if middle & REVERSE_STRAND else 0)
             reverse += 1 if middle & REVERSE_STRAND else 0
             read_of_row[row] = read
@@ -368,8 +370,8 @@ def _neighbours(candidate, reference_length, first, window, column, length, supp
 
 
 @numba.njit(cache=True, nogil=True)
-def _role(cells, qualities, bases, center, change, inserted, last, ends):
-    """Role of a read that was aligned without the indel, by which sequence its bases fit better.
+def role_of_gapless(cells, qualities, bases, center, change, inserted, last, ends):
+    """Role of a read that was aligned without an indel, by which sequence its bases fit better.
 
     Aligners write an indel near a read's end as mismatches, since those cost less than a gap. So the read is held
     against the reference, and against the allele with either its left or its right part in place; a read that does not
@@ -461,7 +463,7 @@ def _spell(bases, center, change, code, inserted, view_reference, view_allele):
 
 
 @numba.njit(cache=True, nogil=True)
-def _tract(bases, center, change, inserted):
+def shift_room(bases, center, change, inserted):
     """Columns by which an indel can be shifted right, seen no further than MIN_HALO past the candidate."""
     tract = 0
     if change < 0:

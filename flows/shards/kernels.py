@@ -44,9 +44,11 @@ def scan() -> None:
 
 
 def cut() -> None:
-    """Compiles what cuts the views of candidates, for no candidates."""
+    """Compiles what cuts the views of candidates, and what counts the reads over one in a repeat, for no reads."""
+    from diffbio_core.calling.repeat_lengths import repeat_lengths
     from diffbio_core.candidates.discovery import CandidateTable
     from diffbio_core.candidates.views import cut_views
+    from diffbio_core.windows.encoding import N_BASE
     from diffbio_core.windows.grid import Shard, WindowGrid
     from diffbio_core.windows.lanes import LaneRows
     from diffbio_core.windows.planes import LANES_PER_BLOCK, PlaneBuffers, ShardPlanes
@@ -54,11 +56,18 @@ def cut() -> None:
     grid, shard = WindowGrid(*GRID), Shard("1", 0, 0, 1)
     reads, indels = LaneRows.room(0, 0, 0).by_lane(LANES_PER_BLOCK)
     cells = PlaneBuffers().take(1, 1, grid.positions)
+    homopolymers = (np.arange(grid.positions, dtype=np.uint8) // 8 % 4)[None]
+    one = np.array([grid.halo + 7], np.int32)
+    deletion = CandidateTable(
+        one * 0, one, one * 0 - 1, np.array([N_BASE], np.uint8), one * 0, np.zeros(2, np.int32), np.zeros(2, np.int32),
+        np.empty(0, np.uint8), np.empty(0, np.uint8),
+    )  # fmt: skip
     planes = ShardPlanes(
-        shard, grid, grid.reference_length, np.zeros((1, grid.positions), np.uint8), reads=reads, indels=indels,
-        candidates=CandidateTable.none(), base=cells["base"], base_quality=cells["base_quality"],
+        shard, grid, grid.reference_length, homopolymers, reads=reads, indels=indels,
+        candidates=deletion, base=cells["base"], base_quality=cells["base_quality"],
     )  # fmt: skip
     cut_views(planes, np.empty(0, np.int32), LANES_PER_BLOCK)
+    repeat_lengths(planes, [0])
 
 
 def count_slips() -> None:
