@@ -11,6 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Float64, Int64
 
 from diffbio_core.calling.call_stage import CallStage
+from diffbio_core.calling.repeat_lengths import RepeatLengths, repeat_lengths
 from diffbio_core.candidates.views import ROW_BUCKETS, CandidateViews, candidate_depth, cut_views
 from diffbio_core.pipelines.allele_calling import AlleleCallingPipeline
 from diffbio_core.windows.encoding import BASES
@@ -30,6 +31,8 @@ class Explanation:
         base_quality: Change of the log-odds of ``copies`` (natural logarithm) per Phred of each base's quality.
         mapping_quality: The same, per Phred of each read's mapping quality.
         depth: Reads that cover the column.
+        repeat: Of an indel in a repeat, the lengths that reads show of it, which genotyping weighs beside
+            ``probabilities``.
     """
 
     position: int
@@ -40,6 +43,7 @@ class Explanation:
     base_quality: Float[np.ndarray, "rows width"]
     mapping_quality: Float[np.ndarray, "rows"]
     depth: int
+    repeat: RepeatLengths | None = None
 
     @property
     def influence(self) -> Float[np.ndarray, " rows"]:
@@ -89,6 +93,7 @@ def explain(
                 base_quality=base_quality[shown],
                 mapping_quality=mapping_quality[shown],
                 depth=int(depth.covering[index]) + int(planes.candidates.thinned[index]),
+                repeat=next(iter(repeat_lengths(planes, [index])), None),
             )
         )
     return found

@@ -130,7 +130,8 @@ class RepeatLengths:
 def repeat_lengths(planes: ShardPlanes, candidates: list[int]) -> list[RepeatLengths]:
     """Repeats whose length some of a cluster's candidates change.
 
-    A repeat is left out where a candidate at its first column puts in or takes out other than whole copies.
+    A repeat is left out where one of them puts in or takes out other than whole copies, and where no read reaches past
+    both of its ends.
 
     Args:
         planes: The shard.
@@ -172,6 +173,8 @@ def repeat_lengths(planes: ShardPlanes, candidates: list[int]) -> list[RepeatLen
             table.support_start,
             table.support_lane,
         ).astype(np.float64)
+        if not reads.any():
+            continue
         found.append(
             RepeatLengths(
                 tuple(members),

@@ -148,7 +148,14 @@ def _headline(view: LocusView, candidate: Explanation) -> str:
     reads = candidate.view.group.shape[1]
     seen = f"{reads} reads" if reads == candidate.depth else f"{reads} of {candidate.depth} reads"
     place = f"{view.contig}:{candidate.position + 1:,}"
-    return f"{place} {candidate.change}   copies {shares}   {seen}"
+    line = f"{place} {candidate.change}   copies {shares}   {seen}"
+    if (repeat := candidate.repeat) is not None:
+        lengths = ", ".join(
+            f"{length:+d}: {reads:.3g}" if length else f"0: {reads:.3g}"
+            for length, reads in zip(repeat.shown.tolist(), repeat.reads.tolist(), strict=True)
+        )
+        line += f"   repeat of {repeat.tract} bp, reads past its ends by the length that they show {lengths}"
+    return line
 
 
 def _rows(candidate: Explanation, sort: Sort) -> Sequence[_Row]:

@@ -8,6 +8,7 @@ import numpy as np
 import pysam
 import pytest
 
+from diffbio_core.calling.repeat_lengths import FITTED
 from diffbio_flows import call_variants
 from diffbio_flows.runs.view import view_locus
 
@@ -33,8 +34,33 @@ def test_probabilities_are_those_of_the_call_and_come_from_the_reads_as_from_the
         again = view_locus(summary.output, locus, reads=individual.reads, reference=individual.reference)
         assert np.array_equal(again.candidates[0].probabilities, found.probabilities)
         assert record.samples[0]["GT"].count(1) == found.copies
-        assert -10 * np.log10(found.probabilities[0]) == pytest.approx(record.qual, abs=0.06)
+        assert -10 * np.log10(_weighed(found)[0]) == pytest.approx(record.qual, abs=0.06)
         assert found.view.group.shape[1] == record.samples[0]["DP"]
+
+
+def _weighed(found):
+    """Probabilities of 0, 1 and 2 copies of an allele that stands alone, its repeat's lengths weighed with them."""
+    logs = np.log(found.probabilities)
+    if (repeat := found.repeat) is not None:
+        (change,) = repeat.change
+        logs = FITTED.classifier * logs + repeat.log_weights(np.array([[0, 0], [0, change], [change, change]]))
+    return np.exp(logs - np.logaddexp.reduce(logs))
+
+
+def test_an_indel_in_a_repeat_tells_the_lengths_that_reads_show(called, diffbio_here):
+    summary, records = called
+    for record in records:
+        (found, *_) = view_locus(summary.output, f"{record.contig}:{record.pos}").candidates
+        if len(record.alts) == 1 and found.repeat is not None:
+            break
+    else:
+        pytest.fail("no indel in a repeat is called")
+    done = diffbio_here("view", summary.output, f"{record.contig}:{record.pos}")
+    (change,) = found.repeat.change
+    shown = dict(zip(found.repeat.shown.tolist(), found.repeat.reads.tolist(), strict=True))
+    assert f"repeat of {found.repeat.tract} bp, reads past its ends" in done.stdout
+    assert f"{change:+d}: {shown[change]:.3g}" in done.stdout
+    assert shown[change] > 0
 
 
 def test_text_holds_a_row_for_each_read_the_most_decisive_first(called, diffbio_here):
