@@ -182,6 +182,19 @@ def all_core_cells(shards: Iterable[ShardPlanes]) -> dict[int, Counter[Cell]]:
     return {position: cells for planes in shards for position, cells in core_cells(planes).items()}
 
 
+def beside_homopolymers(cells: dict[int, Counter[Cell]], reference: str, first: int = 0) -> dict[int, Counter[Cell]]:
+    """Those cells that no read's insertion can move: all but in homopolymers of more than ten bases and beside them.
+
+    Args:
+        cells: By position.
+        reference: Bases from position ``first`` on.
+        first: Their first position.
+    """
+    runs = re.finditer(r"(\w)\1{10,}", reference.upper())
+    moved = {first + at for run in runs for at in range(run.start() - 1, run.end() + 1)}
+    return {position: found for position, found in cells.items() if position not in moved}
+
+
 def pileup_cells(
     bam: Path, contig: str = "c1", start: int | None = None, stop: int | None = None
 ) -> dict[int, Counter[Cell]]:

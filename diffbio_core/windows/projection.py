@@ -48,6 +48,10 @@ MIN_CERTAIN_QUALITY = 20
 MIN_REPEATED = 5
 """Columns by which a repeat must be longer than an insertion that counts as another copy of it."""
 
+MIN_UNMASKED = 10
+"""Columns by which a homopolymer must be longer than an insertion that counts as more of it and a changed base: in
+shorter ones an insertion of other bases is as likely."""
+
 MAX_REPEATED = 64
 """Longest insertion (bp) that is held against a repeat, so that all that is looked at lies within a window's halo."""
 
@@ -260,13 +264,26 @@ def _project_read(
             last = stop if kind == CIGAR_I else stop - 1
             if clip <= anchor < min(last, positions) and bases[anchor] & CODE_MASK != NO_READ:
                 signed = run if kind == CIGAR_I else -run
-                if not bases[anchor] & INDEL_FOLLOWS:
-                    bases[anchor] |= np.uint8(INSERTION_FOLLOWS if kind == CIGAR_I else DELETION_FOLLOWS)
-                _note_indel(tally.rows, lane_of_all, anchor, signed, codes[query : query + max(signed, 0)])
                 here = reference[origin:]
-                inserted = codes[query : query + max(signed, 0)].copy()
+                shown = codes[query : query + max(signed, 0)]
+                inserted = shown.copy()
                 if 0 < signed <= MAX_REPEATED and not no_quality:
                     _as_repeated(inserted, phred[query : query + signed], here, anchor)
+                    changed = _masked_change(bases, here, clip, anchor, inserted)
+                    if changed >= 0:
+                        _unmask(bases, qualities, changed, anchor, inserted, phred[query : query + signed], strand)
+                        if counts and halo <= changed < halo + reference_length:
+                            _count_mismatches(
+                                bases[changed : changed + 1] & np.uint8(CODE_MASK),
+                                qualities[changed : changed + 1],
+                                here[changed : changed + 1],
+                                tally.mismatches[origin + changed : origin + changed + 1],
+                            )
+                        anchor = changed - 1
+                        shown = inserted
+                if not bases[anchor] & INDEL_FOLLOWS:
+                    bases[anchor] |= np.uint8(INSERTION_FOLLOWS if kind == CIGAR_I else DELETION_FOLLOWS)
+                _note_indel(tally.rows, lane_of_all, anchor, signed, shown)
                 left = anchor
                 # An indel that stands against another one cannot pass it.
                 if before != CIGAR_I and before != CIGAR_D:
@@ -325,7 +342,7 @@ def _as_repeated(inserted, phred, reference, anchor):
     """
     size = inserted.size
     for copy in (anchor + 1, anchor + 1 - size):
-        if copy < 0 or copy + size > reference.size or not _repeats(reference, copy, size):
+        if copy < 0 or copy + size > reference.size or not _repeats(reference, copy, size, MIN_REPEATED):
             continue
         certain = False
         for step in range(size):
@@ -336,18 +353,60 @@ def _as_repeated(inserted, phred, reference, anchor):
 
 
 @numba.njit(cache=True, nogil=True)
-def _repeats(reference, copy, size):
-    """Whether bases of the reference are a copy in a repeat that is longer by ``MIN_REPEATED`` columns at least."""
+def _repeats(reference, copy, size, longer):
+    """Whether bases of the reference are a copy in a repeat that is longer by so many columns at least."""
     repeated = np.int64(0)
     right = copy
-    while repeated < MIN_REPEATED and right + size < reference.size and reference[right] == reference[right + size]:
+    while repeated < longer and right + size < reference.size and reference[right] == reference[right + size]:
         right += 1
         repeated += 1
     left = copy - 1
-    while repeated < MIN_REPEATED and left >= 0 and reference[left] == reference[left + size]:
+    while repeated < longer and left >= 0 and reference[left] == reference[left + size]:
         left -= 1
         repeated += 1
-    return repeated >= MIN_REPEATED
+    return repeated >= longer
+
+
+@numba.njit(cache=True, nogil=True)
+def _masked_change(bases, reference, clip, anchor, inserted):
+    """Column of the changed base that an insertion into a homopolymer hides; -1 where it hides none.
+
+    Of a haplotype with a longer homopolymer and a changed base in it an aligner takes that base, and what follows, for
+    the inserted ones: a gap, which it needs anyway, and no mismatch. Up to that base the read shows the homopolymer as
+    it is, so what is inserted can stand to the left of it. Of other repeats two often adjoin that differ by one base.
+    """
+    size = inserted.size
+    copy = anchor + 1 - size
+    if copy <= clip or not _repeats(reference, copy, size, MIN_UNMASKED):
+        return -1
+    changed = -1
+    for step in range(size):
+        if reference[copy + step] != reference[anchor]:
+            return -1
+        if inserted[step] != reference[anchor]:
+            if changed >= 0 or inserted[step] >= N_BASE:
+                return -1
+            changed = copy + step
+    if changed < 0:
+        return -1
+    for column in range(changed - 1, anchor + 1):
+        if bases[column] & CODE_MASK != reference[column] or (column < anchor and bases[column] & INDEL_FOLLOWS):
+            return -1
+    return changed
+
+
+@numba.njit(cache=True, nogil=True)
+def _unmask(bases, qualities, changed, anchor, inserted, phred, strand):
+    """Move an insertion to the left of the changed base that it hides; turns ``inserted`` to what is inserted there."""
+    moved = anchor + 1 - changed
+    kept = inserted.size - moved
+    hidden = inserted[kept:].copy()
+    for step in range(inserted.size - 1, moved - 1, -1):
+        inserted[step] = inserted[step - moved]
+    for step in range(moved):
+        inserted[step] = bases[changed + step] & CODE_MASK
+        bases[changed + step] = hidden[step] | strand
+        qualities[changed + step] = phred[kept + step]
 
 
 @numba.njit(cache=True, nogil=True)

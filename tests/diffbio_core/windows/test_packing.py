@@ -19,7 +19,7 @@ from diffbio_core.windows.grid import Shard, WindowGrid
 from diffbio_core.windows.packing import pack_shard, shard_interval
 from diffbio_core.windows.planes import MAX_LANES
 from diffbio_io.alignments.reader import AlignmentReader
-from tests.alignments import Sam, all_core_cells, core_cells, pack, pileup_cells, write_bam
+from tests.alignments import Sam, all_core_cells, beside_homopolymers, core_cells, pack, pileup_cells, write_bam
 from tests.random_reads import random_reads, random_reference
 
 GRIDS = (WindowGrid(256, 192, 3), WindowGrid(512, 256, 2), WindowGrid(1024, 512, 8))
@@ -57,7 +57,8 @@ def test_planes_hold_what_samtools_piles_up_in_windows_of_any_length(tmp_path_fa
     assert sum(cells.total() for cells in wanted.values()) > 2000
     for grid in GRIDS:
         with AlignmentReader(bam) as reader:
-            assert all_core_cells(pack(reader, reference, grid)) == wanted
+            found = all_core_cells(pack(reader, reference, grid))
+        assert beside_homopolymers(found, reference) == beside_homopolymers(wanted, reference)
 
 
 def test_reads_past_the_last_lane_are_counted(planes_of):
