@@ -33,6 +33,23 @@ settings.load_profile("repeatable")
 check_shapes()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests run in one process, and so do all that share a Prefect server; what takes longest begins first."""
+
+    def place(item: pytest.Item) -> tuple[int, str]:
+        """Folders of long tests first, otherwise as collected; all tests of a group together."""
+        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        if "site" in getattr(item, "fixturenames", ()):
+            return 0, "prefect"
+        slow = ("flows/training", "flows/command", "flows/prefect_flows", "flows", "packaging", "examples", "cluster")
+        return next((1 + rank for rank, folder in enumerate(slow) if path.startswith(folder)), 1 + len(slow)), path
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(place(item)[1]))
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def interrupts_are_heard() -> Iterator[None]:
     """Ctrl-C ends what tests start, also where the shell that runs them ignores it, as it does for background jobs."""
