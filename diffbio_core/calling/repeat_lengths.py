@@ -106,7 +106,7 @@ class RepeatLengths:
         lengths, place = np.unique(changes, return_inverse=True)
         shares = self._shares(lengths, weights)[place.reshape(changes.shape)].mean(1)
         different = (changes != 0).all(1) & (changes != changes[:, :1]).any(1)
-        return weights.reads * (np.log(shares) @ self.reads) + weights.two_changed * different
+        return weights.reads * (np.log(shares) * self.reads).sum(1) + weights.two_changed * different
 
     def _shares(self, changes: np.ndarray, weights: LengthWeights) -> Float64[np.ndarray, "changes lengths"]:
         """Share of the reads of an allele that show each length."""
