@@ -120,6 +120,7 @@ class ShardRun(ABC, Generic[Summary]):
         self.results: list[ShardResult] = []
         self.workers = 0
         self._log: Path | None = None
+        self._unlogged: list[Problem] = []
         self._cluster = ExitStack()
         self._shared: Executor | None = None
         self._executor: Executor | None = None
@@ -152,6 +153,8 @@ class ShardRun(ABC, Generic[Summary]):
         self._log = path
         for name, seconds in self.wall_seconds.items():
             LOGGER.info("%s took %.2f s", name, seconds)
+        for warning in self._unlogged:
+            LOGGER.warning("%s", warning)
 
     def note_failure(self, error: BaseException) -> None:
         """Logs why the run ends, and has the error tell where its log is."""
@@ -167,7 +170,11 @@ class ShardRun(ABC, Generic[Summary]):
         """Tells what is odd but does not stop the run."""
         for warning in warnings:
             self.progress.warn(str(warning))
-            LOGGER.warning("%s", warning)
+            # Without a log yet, Python would write to the terminal what progress has told there.
+            if self._log is None:
+                self._unlogged.append(warning)
+            else:
+                LOGGER.warning("%s", warning)
 
     def open_workers(self, config: ClusterConfig, model: Path | None = None) -> None:
         """Starts workers, which load what they need while the leader goes on; takes those of others where it has any.

@@ -94,8 +94,8 @@ class _Look:
         """See `check_alignment`."""
         path, lengths = self.path, self.header.contigs
         name, sample_problem = _sample(path, self.header, sample)
-        problems = [sample_problem] if sample_problem else []
-        warnings = self.header.warnings
+        problems = [sample_problem] if sample_problem and name is None else []
+        warnings = self.header.warnings + ((sample_problem,) if sample_problem and name is not None else ())
         order = self._order_problem()
         if order:
             return AlignmentReport((*problems, order), name, warnings=warnings)
@@ -223,6 +223,7 @@ def _ends(tail: bytes, container: bytes) -> bool:
 
 
 def _sample(path: Path, header: AlignmentHeader, wanted: str | None) -> tuple[str | None, Problem | None]:
+    """Name of the sample, if it can be told, and what is wrong with it or odd about it."""
     names = header.samples
     if wanted is not None:
         if len(names) > 1 and wanted in names:
@@ -239,7 +240,12 @@ def _sample(path: Path, header: AlignmentHeader, wanted: str | None) -> tuple[st
         remedy = "Split it with `samtools split`, or, if all reads are of one individual, name it with --sample."
         return None, Problem(str(path), f"holds reads of {len(names)} samples: {told}", remedy)
     what = "names no sample (no SM in any @RG line of its header)"
-    return None, Problem(str(path), what, "Name it with --sample.")
+    if not path.stem.isprintable():
+        return None, Problem(str(path), what, "Name it with --sample.")
+    # As bcftools does.
+    return path.stem, Problem(
+        str(path), what, f"It is called {path.stem}, as the file is; --sample names it otherwise."
+    )
 
 
 def _contig_problems(

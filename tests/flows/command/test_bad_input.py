@@ -174,11 +174,6 @@ def test_cram_that_was_written_with_another_reference(refused, folder):
     assert line.startswith("reads.cram: its reads on c1 cannot be decoded with this reference")
 
 
-def test_reads_of_no_sample(refused, folder):
-    write_reads(folder / "reads.bam", samples=())
-    assert refused() == ["reads.bam: names no sample (no SM in any @RG line of its header). Name it with --sample."]
-
-
 def test_reads_of_several_samples(refused, folder):
     write_reads(folder / "reads.bam", samples=("A", "B"))
     (line,) = refused()

@@ -58,6 +58,22 @@ def test_the_simulated_variants_are_found(individual, whole):
     assert 12 < summary.mean_depth < 18
 
 
+def test_reads_without_a_sample_are_called_as_their_file_is_which_is_told_once(individual, diffbio, tmp_path):
+    reads = tmp_path / "patient.bam"
+    header = pysam.view("-H", "--no-PG", str(individual.reads))
+    (tmp_path / "header.sam").write_text("".join(f"{line}\n" for line in header.splitlines() if line[:3] != "@RG"))
+    pysam.reheader("--no-PG", str(tmp_path / "header.sam"), str(individual.reads), save_stdout=str(reads))
+    pysam.index(str(reads))
+    output, region = tmp_path / "calls.vcf.gz", ("--region", "chr1:1-9000", "--workers", "1", "--keep-windows", "no")
+    done = diffbio("call", "--reads", reads, "--reference", individual.reference, "--output", output, *region)
+    assert done.returncode == 0
+    assert done.stderr.count("names no sample") == 1
+    assert "names no sample" in (tmp_path / "calls.vcf.gz.work" / "run.log").read_text()
+    with pysam.VariantFile(str(output)) as file:
+        assert list(file.header.samples) == ["patient"]
+        assert "names no sample" in str(file.header)
+
+
 def test_the_command_gives_an_indexed_vcf_a_summary_and_a_report(individual, whole, diffbio, call_arguments, tmp_path):
     done = diffbio(*call_arguments(tmp_path / "calls.vcf.gz", "--json", "--workers", "2"))
     assert done.returncode == 0

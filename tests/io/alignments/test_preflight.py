@@ -183,8 +183,17 @@ def test_damage_inside_a_bam_file(tmp_path, reference):
 
 def test_no_sample(tmp_path, reference):
     path = write_reads(tmp_path / "a.bam", samples=())
+    found = check_alignment(path, reference, LENGTHS)
+    assert (found.sample, found.problems) == ("a", ())
+    (warning,) = found.warnings
+    assert "names no sample (no SM in any @RG line of its header). It is called a, as the file is" in str(warning)
+    named = check_alignment(path, reference, LENGTHS, sample="N")
+    assert (named.sample, named.warnings) == ("N", ())
+
+
+def test_no_sample_and_a_file_whose_name_cannot_be_a_columns(tmp_path, reference):
+    path = write_reads(tmp_path / "a\tb.bam", samples=())
     assert "names no sample (no SM in any @RG line of its header). Name it with --sample." in told(path, reference)
-    assert check_alignment(path, reference, LENGTHS, sample="N").sample == "N"
 
 
 def test_several_samples(tmp_path, reference):
@@ -195,9 +204,9 @@ def test_several_samples(tmp_path, reference):
 
 
 def test_all_problems_are_told_at_once(tmp_path, reference):
-    path = write_reads(tmp_path / "a.bam", samples=(), index=False)
+    path = write_reads(tmp_path / "a.bam", samples=("A", "B"), index=False)
     problems = told(path, reference, contigs={"c1": 5}, regions={"c1": ((0, 5),)}).splitlines()
-    assert [("no sample" in p, "no index" in p, "bp long" in p).index(True) for p in problems] == [0, 1, 2]
+    assert [("2 samples" in p, "no index" in p, "bp long" in p).index(True) for p in problems] == [0, 1, 2]
 
 
 def with_md5(path, value):
