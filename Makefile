@@ -12,7 +12,7 @@ demo: install
 prefect: install
 	$(BIN)/python -m diffbio_flows.prefect_flows.here prefect-here
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest -n 3 --dist loadgroup
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 lint: $(VENV)/.linted
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

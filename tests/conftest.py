@@ -33,21 +33,15 @@ settings.load_profile("repeatable")
 check_shapes()
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests run in one process, and so do all that share a Prefect server; what takes longest begins first."""
+    """What takes longest begins first, so that no process has it to do when the others have ended."""
+    slow = ("flows/prefect_flows", "flows/training", "flows", "packaging", "examples", "cluster")
 
-    def place(item: pytest.Item) -> tuple[int, str]:
-        """Folders of long tests first, otherwise as collected; all tests of a group together."""
+    def rank(item: pytest.Item) -> int:
         path = item.path.relative_to(Path(__file__).parent).as_posix()
-        if "site" in getattr(item, "fixturenames", ()):
-            return 0, "prefect"
-        slow = ("flows/training", "flows/command", "flows/prefect_flows", "flows", "packaging", "examples", "cluster")
-        return next((1 + rank for rank, folder in enumerate(slow) if path.startswith(folder)), 1 + len(slow)), path
+        return next((place for place, folder in enumerate(slow) if path.startswith(folder)), len(slow))
 
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(place(item)[1]))
-    items.sort(key=place)
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session", autouse=True)
