@@ -81,7 +81,9 @@ def test_a_cancelled_run_stops_its_workers_and_goes_on_when_retried(site, called
     go_on(family)
     assert site.state(called.id)["type"] == "CANCELLED"
     assert all_gone(family)
-    assert 0 < len(finished(called.work)) < 4
+    # Workers may do what they have been given while the leader stands still: that can be all shards, but no VCF.
+    assert finished(called.work)
+    assert not called.output.exists()
     site.set_state(called.id, type="SCHEDULED", name="AwaitingRetry")
     assert called.completes() == undisturbed
     assert called.resumed > 0
