@@ -41,7 +41,9 @@ def test_a_run_that_is_killed_is_told_and_goes_on_when_retried(site, called, und
     told = "prefect.flow_runs.worker - Check whether the flow run exceeded its memory"
     wait_for(lambda: told in (site.folder / "worker.log").read_text())
     assert all_gone(family)
-    assert 0 < len(finished(called.work)) < 4
+    # Workers may have done what they had been given, which can be all shards, but no VCF.
+    assert finished(called.work)
+    assert not called.output.exists()
     site.set_state(called.id, type="SCHEDULED", name="AwaitingRetry")
     assert called.completes() == undisturbed
     assert called.resumed > 0
