@@ -27,7 +27,7 @@ SHORTEST = 5
 """Shortest repeat (bp) that is weighed; of units of three bases and more, two copies."""
 
 BESIDE = 5
-"""Aligned bases (bp) that a read must have beyond either end of a repeat."""
+"""Aligned bases (bp) that a read must have beyond either end of a repeat, if it shows its longest allele."""
 
 MIN_MAPPING_QUALITY = 10
 
@@ -241,6 +241,8 @@ def _spanning_reads(
     """Reads that reach past both ends of a repeat: those that show its length in the reference, and each indel's.
 
     One without an indel counts for what its bases fit best, as in a candidate's view, and not at all if that is two.
+    Where reads begin at one place, those of a short allele reach further: so a read must reach past the ends by as much
+    as it would have to if it showed the longest.
     """
     lanes = base.shape[0] * LANES_PER_BLOCK
     shows = np.zeros(lanes, np.int64)
@@ -248,9 +250,15 @@ def _spanning_reads(
         for entry in range(support_start[shown[place]], support_start[shown[place] + 1]):
             shows[support_lane[entry]] = place + 1
     reads = np.zeros(shown.size + 1, np.int64)
-    first, last = column - BESIDE, column + tract + BESIDE
+    longest = np.int64(0)
+    for place in range(shown.size):
+        longest = max(longest, np.int64(length[shown[place]]))
     for lane in range(lanes):
         cells = base[lane // LANES_PER_BLOCK, window, lane % LANES_PER_BLOCK]
+        beside = BESIDE + longest - (np.int64(length[shown[shows[lane] - 1]]) if shows[lane] else np.int64(0))
+        first, last = column - beside, column + tract + beside
+        if tract + beside >= MIN_HALO:
+            continue
         reaches = cells[first] & CODE_MASK != NO_READ
         plain = True
         for here in range(first + 1, last + 1):

@@ -76,18 +76,27 @@ def test_reads_count_by_the_length_that_they_show(shard):
 @pytest.mark.parametrize(
     ("how", "counted"),
     [
-        ({"start": ANCHOR - 96 + TRACT}, 0),
-        ({"start": ANCHOR - 95 + TRACT}, 4),
-        ({"start": ANCHOR - 5}, 4),
-        ({"start": ANCHOR - 4}, 0),
+        ({"start": ANCHOR - 95 + TRACT}, 0),
+        ({"start": ANCHOR - 94 + TRACT}, 4),
+        ({"start": ANCHOR - 6}, 4),
+        ({"start": ANCHOR - 5}, 0),
         ({"mapping_quality": 9}, 0),
         ({"mapping_quality": 10}, 4),
     ],
 )
-def test_reads_count_that_map_well_and_reach_five_bases_past_both_ends(shard, how, counted):
+def test_reads_count_that_map_well_and_reach_so_far_past_both_ends_as_the_longest_allele_needs(shard, how, counted):
     planes = shard({-1: 4}, **how)
     found = repeat_lengths(planes, [0])
     assert [repeat.reads.tolist() for repeat in found] == ([[0, counted]] if counted else [])
+
+
+@pytest.mark.parametrize("change", [-1, 1, -3, 3])
+@pytest.mark.parametrize("beyond", range(1, 12))
+def test_where_all_reads_begin_and_end_alike_both_alleles_count_or_none(shard, change, beyond):
+    # An amplicon whose reads end a few bases behind the repeat.
+    planes = shard({0: 6, change: 6}, start=ANCHOR + 1 + TRACT + beyond - 100)
+    for found in repeat_lengths(planes, list(range(len(planes.candidates)))):
+        assert found.reads.min() == found.reads.max() == 6
 
 
 def test_many_reads_count_as_so_many_as_the_classifier_is_shown(shard):
