@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from diffbio_core.calling.repeat_lengths import FITTED, repeat_lengths
-from diffbio_core.windows.encoding import BASES, CODE_MASK, DELETED
+from diffbio_core.windows.encoding import BASES, CODE_MASK, DELETED, NO_READ, READ_START
 from diffbio_core.windows.planes import ShardPlanes
 
 MAX_HAPLOTYPES = 300
@@ -163,13 +163,14 @@ def _combinations(alleles: list[Allele]) -> list[Piece]:
 
 
 def _takes_away(alleles: list[Allele]) -> Int64[np.ndarray, "alleles alleles"]:
-    """Whether the first of two alleles deletes the place of the second."""
-    return np.array(
-        [
-            [one.position < other.position < one.stop and not one.leaves_room_for(other) for other in alleles]
-            for one in alleles
-        ]
-    ).astype(np.int64)
+    """Whether the first of two alleles deletes the place of the second.
+
+    That of an insertion behind the last deleted base, too: one haplotype can carry both, but on two no read shows the
+    reference there.
+    """
+    return np.array([[one.position < other.position < one.stop for other in alleles] for one in alleles]).astype(
+        np.int64
+    )
 
 
 def _share_a_record(one: Allele, other: Allele) -> bool:
@@ -225,14 +226,21 @@ def _unshown(
 
 
 def _count_combinations(planes: ShardPlanes, one: Allele, other: Allele) -> tuple[int, int, int]:
-    """Reads that show both alleles, the first alone, and the second alone."""
+    """Reads that show both alleles, the first alone, and the second alone.
+
+    One that ends, or is clipped, where bases would be inserted next shows nothing of the insertion.
+    """
     table, grid = planes.candidates, planes.grid
     window = int(table.window[other.candidate])
     origin = (planes.shard.first_window + window) * grid.reference_length - grid.halo
-    cells = planes.base[:, window].reshape(-1, grid.positions) & CODE_MASK
+    marked = planes.base[:, window].reshape(-1, grid.positions)
+    cells = marked & CODE_MASK
+    goes_on = np.ones(cells.shape[0], np.bool_)
     shown = []
     for allele in (one, other):
         column = allele.position - origin
+        if allele.length > 0:
+            goes_on &= (cells[:, column + 1] != NO_READ) & (marked[:, column + 1] & READ_START == 0)
         if allele.length == 0:
             shown.append(cells[:, column] == BASES.index(allele.new))
         elif allele.length < 0 and int(table.window[allele.candidate]) != window:
@@ -244,5 +252,5 @@ def _count_combinations(planes: ShardPlanes, one: Allele, other: Allele) -> tupl
             lanes[table.support_lane[first:last]] = True
             shown.append(lanes)
     first, second = shown
-    both, first_alone, second_alone = first & second, first & ~second, second & ~first
+    both, first_alone, second_alone = first & second, first & ~second & goes_on, second & ~first & goes_on
     return int(np.count_nonzero(both)), int(np.count_nonzero(first_alone)), int(np.count_nonzero(second_alone))
