@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,19 @@ SPANNED = "*"
 
 _LIKELY = math.log(0.9)
 """Probability (logarithm) of no copy above which a candidate is not weighed: alone it would not be listed either."""
+
+
+_UNLIKELY = math.log(0.995)
+"""The same of a candidate near a likely indel, if ``_SHOWN`` reads show it: an aligner may have written one allele as
+the other, and under a deletion of the other haplotype the classifier has nothing to hold a changed base against."""
+
+_SHOWN = 3
+
+_NEAR = 10
+"""Positions (bp) between an indel and another allele within which they are weighed together."""
+
+_MOST_TOGETHER = 6
+"""Alleles beyond which only those are weighed together that overlap."""
 
 
 @dataclass(frozen=True)
@@ -79,22 +92,50 @@ def genotypes(alleles: int, ploidy: int) -> list[tuple[int, ...]]:
 
 
 def _clusters(planes: ShardPlanes, evidence: AlleleEvidence) -> Iterator[list[Allele]]:
-    """Likely alleles by position, those together whose records would overlap."""
+    """Likely alleles by position, those together that overlap or are near."""
     table, width = planes.candidates, planes.grid.reference_length
     first = planes.shard.first_window * width - planes.grid.halo
-    likely = np.flatnonzero(evidence.log_probabilities[:, 0] < _LIKELY)
-    if likely.size == 0:
-        return
-    position = first + table.window[likely].astype(np.int64) * width + table.column[likely]
-    length = table.length[likely]
-    stop = np.maximum.accumulate(position + 1 + np.maximum(-length, 0))
-    begins = np.flatnonzero(np.concatenate([[True], position[1:] >= stop[:-1]]))
+    absent = evidence.log_probabilities[:, 0]
+    # What is unlikely alone may be what a read shows beside an indel.
+    beside = _beside_likely_indels(planes, absent) & (evidence.supports >= _SHOWN)
+    weighed = np.flatnonzero(absent < np.where(beside, _UNLIKELY, _LIKELY))
     found = [
         Allele(candidate, place, size, _new_bases(planes, candidate, size))
-        for candidate, place, size in zip(likely.tolist(), position.tolist(), length.tolist(), strict=True)
+        for candidate, place, size in zip(
+            weighed.tolist(),
+            (first + table.window[weighed].astype(np.int64) * width + table.column[weighed]).tolist(),
+            table.length[weighed].tolist(),
+            strict=True,
+        )
     ]
-    for begin, end in zip(begins.tolist(), [*begins[1:].tolist(), likely.size], strict=True):
-        yield found[begin:end]
+    for cluster in _grouped(found, _NEAR):
+        yield from [cluster] if len(cluster) <= _MOST_TOGETHER else _grouped(cluster, 0)
+
+
+def _grouped(alleles: Iterable[Allele], near: int) -> Iterator[list[Allele]]:
+    """Alleles, by position, that overlap, or of which one is an indel with no more than so many positions between."""
+    group: list[Allele] = []
+    for allele in alleles:
+        if group and not any(
+            allele.position < other.stop + (near if allele.length or other.length else 0) for other in group
+        ):
+            yield group
+            group = []
+        group.append(allele)
+    if group:
+        yield group
+
+
+def _beside_likely_indels(planes: ShardPlanes, absent: np.ndarray) -> np.ndarray:
+    """Candidates that a likely indel overlaps or is near."""
+    table, width = planes.candidates, planes.grid.reference_length
+    position = table.window.astype(np.int64) * width + table.column
+    beside = np.zeros(len(table), bool)
+    for indel in np.flatnonzero((absent < _LIKELY) & (table.length != 0)):
+        start, stop = position[indel], position[indel] + 1 + max(0, -int(table.length[indel]))
+        low, high = np.searchsorted(position, [start - _NEAR, stop + _NEAR])
+        beside[low:high] = True
+    return beside
 
 
 def _new_bases(planes: ShardPlanes, candidate: int, length: int) -> str:

@@ -1,9 +1,10 @@
-"""Alleles that overlap or adjoin are judged together: which haplotypes they make, and which pair of them reads show.
+"""Alleles that overlap or are near are judged together: which haplotypes they make, and which pair of them reads show.
 
 A haplotype carries any candidates that leave each other's bases alone. The likelihood of a pair of haplotypes is the
-product, over the candidates, of the probability of as many copies as both hold. Where a deletion leaves room for one
-copy only, two copies count as that one: no read shows the reference then. Which combinations of two candidates that
-could share a haplotype are there, the reads that show them tell.
+product of two kinds of evidence: what the classifier makes of as many copies of each candidate as both hold, and what
+reads show. Of the lengths of one repeat the reads that reach past both of its ends tell (``repeat_lengths``), of other
+haplotypes all reads (``read_likelihoods``). Where a deletion leaves room for one copy only, the classifier's two copies
+count as that one: no read shows the reference then.
 """
 
 from __future__ import annotations
@@ -13,20 +14,27 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 
+from diffbio_core.calling.read_likelihoods import BESIDE, Stretch, log_likelihoods
 from diffbio_core.calling.repeat_lengths import FITTED, repeat_lengths
-from diffbio_core.windows.encoding import BASES, CODE_MASK, DELETED, NO_READ, READ_START
+from diffbio_core.candidates.views import shift_room
+from diffbio_core.simulation.repeats import MAX_UNIT
+from diffbio_core.simulation.sequence import decode_bases, encode_bases
+from diffbio_core.windows.encoding import N_BASE
 from diffbio_core.windows.planes import ShardPlanes
 
 MAX_HAPLOTYPES = 300
 """Haplotypes of a cluster that are compared; the least likely candidates are dropped until there are no more."""
 
-_MISLEADS = math.log(50)  # a read in fifty shows a combination of alleles that its haplotype does not carry
+READS = 0.6
+"""Exponent of the reads' likelihoods, whose errors are not independent."""
 
-_RARELY_SHOWN = 20  # a combination that fewer than one in so many reads show counts as shown by none
+_APART = math.log(2)
+"""Logarithm of the prior odds that two alleles of one place lie on two haplotypes."""
 
-_MOST_UNSHOWN = 12  # reads; beyond them what else keeps a combination from being seen is likelier than chance
+_LIKELY_CHANGE = math.log(0.9)
+"""Probability (logarithm) of no copy under which a changed base beside a cluster is no error of the reads."""
 
 
 @dataclass(frozen=True)
@@ -115,20 +123,21 @@ def pair_haplotypes(planes: ShardPlanes, alleles: list[Allele], logs: np.ndarray
         room_for_one = (copies == 1) & (holds @ _takes_away(alleles) > 0)[pairs].any(1)
         each = np.where(room_for_one, np.logaddexp(table[:, 1], table[:, 2]), each)
     repeats = repeat_lengths(planes, [allele.candidate for allele in alleles])
-    for repeat in repeats:
-        each[:, repeat.members] *= FITTED.classifier
-    weights = each.sum(1)
-    for repeat in repeats:
-        weights += repeat.log_weights((holds[:, repeat.members] @ repeat.change)[pairs])
-    if ploidy == 2:
-        for one, other in itertools.combinations(range(len(alleles)), 2):
-            if _share_a_record(alleles[one], alleles[other]):
-                held = holds[pairs[:, :, None], [one, other]].astype(bool)
-                carried_by, reads = _carried(held), _count_combinations(planes, alleles[one], alleles[other])
-                weights -= _unshown(carried_by, reads) * math.log(2)
-                misfits = _misfits(carried_by, reads)
-                present = np.all(np.any(held, axis=1), axis=1)
-                weights -= np.where(present, (misfits - misfits[present].min(initial=np.inf)) * _MISLEADS, 0)
+    reads = None
+    if len(alleles) > sum(len(repeat.members) for repeat in repeats) and any(allele.length for allele in alleles):
+        reads = _read_likelihoods(planes, alleles, carried, logs[:, 0]) if len(alleles) > 1 else None
+    if reads is not None:
+        weights = each.sum(1) + READS * np.logaddexp.reduce(reads[:, pairs], axis=2).sum(0)
+    else:
+        for repeat in repeats:
+            each[:, repeat.members] *= FITTED.classifier
+        weights = each.sum(1)
+        for repeat in repeats:
+            held = holds[:, repeat.members]
+            weights += repeat.log_weights((held @ repeat.change)[pairs])
+            # Two changes of one length are a third length, whose allele is another.
+            weights[(held.sum(1) > 1)[pairs].any(1)] = -np.inf
+    weights -= _APART * np.array([_overlaps([alleles[place] for place in places]) for places in carried])[pairs].sum(1)
     weights -= np.logaddexp.reduce(weights)
     pieces = tuple(_pieces(alleles, places) for places in carried)
     return Haplotypes(tuple(alleles), pieces, pairs, copies, weights)
@@ -152,6 +161,44 @@ def spell(alleles: list[Allele], reference: str, start: int) -> str:
     return written + reference[cursor - start :]
 
 
+def _read_likelihoods(
+    planes: ShardPlanes, alleles: list[Allele], carried: list[Piece], absent: np.ndarray
+) -> Float64[np.ndarray, "reads haplotypes"] | None:
+    """Likelihoods of the reads by haplotype; None where a window does not hold all that they would be held against.
+
+    Args:
+        planes: The shard.
+        alleles: The cluster's alleles, by position.
+        carried: What each haplotype carries.
+        absent: Natural logarithm of the probability of no copy of each of the shard's candidates.
+    """
+    table, grid = planes.candidates, planes.grid
+    window = int(table.window[alleles[0].candidate])
+    origin = (planes.shard.first_window + window) * grid.reference_length - grid.halo
+    first = alleles[0].position - origin
+    reference = planes.reference[window].copy()
+    last = max(allele.stop + _room(reference, allele, allele.position - origin) for allele in alleles) - origin
+    # A slip takes away up to two units, deletions what they do.
+    spare = 2 * MAX_UNIT + sum(max(0, -allele.length) for allele in alleles)
+    stretch = Stretch(window, first - BESIDE, last + BESIDE, first, last, spare)
+    if stretch.start - spare < 0 or stretch.stop + spare > grid.positions:
+        return None
+    beside = (table.window == window) & (table.length == 0) & (absent < _LIKELY_CHANGE)
+    beside[[allele.candidate for allele in alleles]] = False
+    reference[table.column[beside]] = N_BASE
+    start = stretch.start - spare
+    bases = decode_bases(reference[start : stretch.stop + spare])
+    haplotypes = [
+        encode_bases(spell([alleles[place] for place in places], bases, origin + start)) for places in carried
+    ]
+    return log_likelihoods(planes, stretch, haplotypes)
+
+
+def _room(reference: np.ndarray, allele: Allele, column: int) -> int:
+    """Columns by which an indel could stand further right."""
+    return int(shift_room(reference, column, allele.length, encode_bases(allele.new))) if allele.length else 0
+
+
 def _combinations(alleles: list[Allele]) -> list[Piece]:
     """Sets of alleles that one haplotype can carry, by their places, the empty set first."""
     found: list[Piece] = [()]
@@ -160,6 +207,11 @@ def _combinations(alleles: list[Allele]) -> list[Piece]:
             (*before, place) for before in found if all(alleles[other].leaves_room_for(allele) for other in before)
         ]
     return found
+
+
+def _overlaps(carried: list[Allele]) -> int:
+    """Alleles of one haplotype, by position, that another of its alleles reaches into: both make one of a record."""
+    return sum(other.position < one.stop for one, other in itertools.pairwise(carried))
 
 
 def _takes_away(alleles: list[Allele]) -> Int64[np.ndarray, "alleles alleles"]:
@@ -173,11 +225,6 @@ def _takes_away(alleles: list[Allele]) -> Int64[np.ndarray, "alleles alleles"]:
     )
 
 
-def _share_a_record(one: Allele, other: Allele) -> bool:
-    """Whether two alleles that one haplotype can carry make one allele of a record there."""
-    return other.position < one.stop and one.leaves_room_for(other)
-
-
 def _pieces(alleles: list[Allele], places: Piece) -> tuple[Piece, ...]:
     pieces: list[Piece] = []
     stop = -1
@@ -186,71 +233,3 @@ def _pieces(alleles: list[Allele], places: Piece) -> tuple[Piece, ...]:
         pieces[-1:] = [(*pieces[-1], place)] if joined else [*pieces[-1:], (place,)]
         stop = max(stop, alleles[place].stop)
     return tuple(pieces)
-
-
-def _carried(held: Bool[np.ndarray, "genotypes 2 2"]) -> Bool[np.ndarray, "3 genotypes"]:
-    """Whether a haplotype of each genotype carries both of two alleles, the first alone, and the second alone.
-
-    Args:
-        held: Whether each of its haplotypes carries each of the two.
-    """
-    first, second = held[:, :, 0], held[:, :, 1]
-    return np.any(np.stack([first & second, first & ~second, ~first & second]), axis=2)
-
-
-def _misfits(
-    carried: Bool[np.ndarray, "3 genotypes"], reads: tuple[int, int, int]
-) -> Float64[np.ndarray, " genotypes"]:
-    """Reads that show a combination of two alleles which no haplotype of a genotype carries.
-
-    Args:
-        carried: See `_carried`.
-        reads: Those that show each combination.
-    """
-    # Half a read against sharing a haplotype: most alleles of one place are of two.
-    return np.array(reads) @ ~carried + 0.5 * carried[0]
-
-
-def _unshown(
-    carried: Bool[np.ndarray, "3 genotypes"], reads: tuple[int, int, int]
-) -> Float64[np.ndarray, " genotypes"]:
-    """Reads that all show one combination where a genotype's haplotypes carry two: each read is as likely of either.
-
-    Args:
-        carried: See `_carried`.
-        reads: Those that show each combination.
-    """
-    shown = np.where(carried, np.array(reads)[:, None], 0)
-    lacking = carried & (shown * _RARELY_SHOWN < shown.sum(0))
-    return np.where(lacking.any(0), np.minimum(shown.sum(0), _MOST_UNSHOWN), 0).astype(np.float64)
-
-
-def _count_combinations(planes: ShardPlanes, one: Allele, other: Allele) -> tuple[int, int, int]:
-    """Reads that show both alleles, the first alone, and the second alone.
-
-    One that ends, or is clipped, where bases would be inserted next shows nothing of the insertion.
-    """
-    table, grid = planes.candidates, planes.grid
-    window = int(table.window[other.candidate])
-    origin = (planes.shard.first_window + window) * grid.reference_length - grid.halo
-    marked = planes.base[:, window].reshape(-1, grid.positions)
-    cells = marked & CODE_MASK
-    goes_on = np.ones(cells.shape[0], np.bool_)
-    shown = []
-    for allele in (one, other):
-        column = allele.position - origin
-        if allele.length > 0:
-            goes_on &= (cells[:, column + 1] != NO_READ) & (marked[:, column + 1] & READ_START == 0)
-        if allele.length == 0:
-            shown.append(cells[:, column] == BASES.index(allele.new))
-        elif allele.length < 0 and int(table.window[allele.candidate]) != window:
-            deleted = cells[:, column + 1 : column + 1 - allele.length] == DELETED
-            shown.append(deleted.all(1) & (cells[:, column] != DELETED))
-        else:
-            lanes = np.zeros(cells.shape[0], np.bool_)
-            first, last = table.support_start[allele.candidate : allele.candidate + 2]
-            lanes[table.support_lane[first:last]] = True
-            shown.append(lanes)
-    first, second = shown
-    both, first_alone, second_alone = first & second, first & ~second & goes_on, second & ~first & goes_on
-    return int(np.count_nonzero(both)), int(np.count_nonzero(first_alone)), int(np.count_nonzero(second_alone))

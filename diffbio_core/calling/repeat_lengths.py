@@ -110,21 +110,39 @@ class RepeatLengths:
 
     def _shares(self, changes: np.ndarray, weights: LengthWeights) -> Float64[np.ndarray, "changes lengths"]:
         """Share of the reads of an allele that show each length."""
-        length = np.maximum(self.tract + changes, 0).astype(np.float64)
-        longer, shorter = self.slippage.longer, self.slippage.shorter
-        rate = max(longer + shorter, 0.002)
-        if self.unit == 1:
-            rates = rate * weights.level * np.exp(weights.growth * (length - 10.5))
-        else:
-            rates = rate**weights.other_power * weights.other_level * np.exp(weights.other_growth * (length - 20))
-        rates = rates * weights.ceiling / (rates + weights.ceiling)
-        gains = (longer + 0.003) / (longer + shorter + 0.006)
+        rates = slip_rates(np.maximum(self.tract + changes, 0), self.unit, self.slippage, weights)
+        gains = share_of_gains(self.slippage)
         slipped = self.shown - changes[:, None]
         units = np.abs(slipped) // self.unit
         direction = np.where(slipped > 0, gains, 1 - gains)
         by_so_many = direction * (1 - weights.further) * weights.further ** np.maximum(units - 1, 0)
         shares = np.where(slipped == 0, 1 - rates[:, None], rates[:, None] * by_so_many)
         return shares + weights.stray
+
+
+def slip_rates(
+    lengths: Int64[np.ndarray, " lengths"] | int, unit: int, slippage: Slippage, weights: LengthWeights = FITTED
+) -> Float64[np.ndarray, " lengths"]:
+    """Share of a library's reads that show a repeat longer or shorter than it is.
+
+    Args:
+        lengths: Of the repeat (bp).
+        unit: Length of what is repeated (bp).
+        slippage: Of the library.
+        weights: See `LengthWeights`.
+    """
+    rate = max(slippage.longer + slippage.shorter, 0.002)
+    if unit == 1:
+        rates = rate * weights.level * np.exp(weights.growth * (np.asarray(lengths) - 10.5))
+    else:
+        grown = np.exp(weights.other_growth * (np.asarray(lengths) - 20.0))
+        rates = rate**weights.other_power * weights.other_level * grown
+    return rates * weights.ceiling / (rates + weights.ceiling)
+
+
+def share_of_gains(slippage: Slippage) -> float:
+    """Share of the reads with a wrong length that show a longer repeat."""
+    return (slippage.longer + 0.003) / (slippage.longer + slippage.shorter + 0.006)
 
 
 def repeat_lengths(planes: ShardPlanes, candidates: list[int]) -> list[RepeatLengths]:

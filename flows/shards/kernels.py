@@ -44,7 +44,8 @@ def scan() -> None:
 
 
 def cut() -> None:
-    """Compiles what cuts the views of candidates, and what counts the reads over one in a repeat, for no reads."""
+    """Compiles what cuts the views of candidates, and what holds reads against repeats and haplotypes, for no reads."""
+    from diffbio_core.calling.read_likelihoods import Stretch, log_likelihoods
     from diffbio_core.calling.repeat_lengths import repeat_lengths
     from diffbio_core.candidates.discovery import CandidateTable
     from diffbio_core.candidates.views import cut_views
@@ -68,6 +69,7 @@ def cut() -> None:
     )  # fmt: skip
     cut_views(planes, np.empty(0, np.int32), LANES_PER_BLOCK)
     repeat_lengths(planes, [0])
+    log_likelihoods(planes, Stretch(0, 20, 40, 30, 32, 4), [homopolymers[0, 16:44]])
 
 
 def count_slips() -> None:

@@ -11,6 +11,7 @@ from tests.alignments import Sam, pack, write_bam
 
 REFERENCE = "".join(np.random.default_rng(7).choice(list("ACGT"), 200)) + "GATCCTAG" + "ACGTTGCA" * 38
 MAYBE_HOM = np.log([0.001, 0.3, 0.699])
+MAYBE_HET = np.log([0.4, 0.5, 0.1])
 HET, HOM = np.log([0.001, 0.998, 0.001]), np.log([0.0001, 0.0019, 0.998])
 
 
@@ -84,6 +85,36 @@ def test_no_haplotype_carries_what_no_read_shows_together_however_many_copies_se
 def test_a_deletion_with_an_insertion_right_behind_it_is_one_allele(call):
     (site,) = call(PLAIN, ("21M3D2I36M", bases(200, ("GATC", "GTT"))), logs=[HET, HET])
     assert (site.position, site.ref, site.alts, site.genotype) == (200, "GATC", ("GTT",), (0, 1))
+
+
+DELETED = "21M3D36M", bases(200, ("GATC", "G"))
+UNSURE = np.log([0.97, 0.02, 0.01])
+
+
+def test_a_change_under_a_deletion_of_the_other_haplotype_is_found_though_the_classifier_hardly_sees_it(call):
+    deletion, change = call(DELETED, ("60M", bases(202, ("T", "A"))), logs=[HET, UNSURE])
+    assert (deletion.ref, deletion.alts, deletion.genotype) == ("GATC", ("G",), (0, 1))
+    assert (change.position, change.alts, change.genotype) == (202, ("A", "*"), (1, 2))
+    assert min(deletion.gq, change.gq) > 10
+
+
+def test_an_insertion_at_the_last_base_that_the_other_haplotype_lacks_is_found(call):
+    deletion, insertion = call(DELETED, ("24M2I36M", bases(203, ("C", "CAA"))), logs=[HET, UNSURE])
+    assert (deletion.ref, deletion.alts, deletion.genotype) == ("GATC", ("G",), (0, 1))
+    assert (insertion.position, insertion.alts, insertion.genotype) == (203, ("CAA", "*"), (1, 2))
+
+
+def test_a_change_and_a_long_insertion_of_one_haplotype_are_found_though_half_its_reads_end_at_the_insertion(call):
+    inserted = bases(200, ("G", "CTTGACCA"))
+    ends = "21M", inserted[:21]
+    (site,) = call(PLAIN, PLAIN, ("21M7I39M", inserted), ends, logs=[MAYBE_HET, HET])
+    assert (site.position, site.ref, site.alts, site.genotype) == (200, "G", ("CTTGACCA",), (0, 1))
+
+
+def test_a_change_near_an_indel_that_reads_show_only_together_is_weighed_with_it(call):
+    both = "21M2I39M", bases(200, ("GATCCT", "GTTATCCA"))
+    insertion, change = call(PLAIN, both, logs=[HET, UNSURE])
+    assert (insertion.position, insertion.genotype, change.position, change.genotype) == (200, (0, 1), 205, (0, 1))
 
 
 @pytest.mark.parametrize(
