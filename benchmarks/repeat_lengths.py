@@ -151,10 +151,10 @@ def known_repeats(folder: Path, reads: str, without: tuple[int, int] = (0, 0)) -
             wanted = [(start, stop) for start, stop in intervals if not without[0] <= start < without[1]]
             length = fasta.contigs[contig]
             for shard in grid.shards(contig, length, wanted):
-                first = shard.first_window * grid.reference_length - grid.halo
-                codes = fasta.codes(contig, first, shard.last_window * grid.reference_length + grid.halo)
-                found = bam.read(shard_interval(shard, grid, length, bam.contig_number(contig)))
-                planes = pack_shard(found, codes, shard, grid, length, buffers)
+                interval = shard_interval(shard, grid, length, bam.contig_number(contig))
+                codes = fasta.codes(contig, *interval.scanned)
+                found = bam.read(interval, codes)
+                planes = pack_shard(found, interval.under(codes), shard, grid, length, buffers)
                 planes.slippage = slippage
                 for position, column in _likely_columns(planes, stage(planes).log_probabilities):
                     if any(start <= position < stop for start, stop in wanted):

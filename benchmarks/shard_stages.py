@@ -28,7 +28,6 @@ import pysam
 from diffbio_core.calling.call_stage import CallStage
 from diffbio_core.calling.genotyping import genotype_sites
 from diffbio_core.models import default_model_path, load_model
-from diffbio_core.reads.thinning import IntervalReads
 from diffbio_core.windows.grid import WindowGrid
 from diffbio_core.windows.packing import pack_shard, shard_interval
 from diffbio_core.windows.planes import PlaneBuffers
@@ -96,12 +95,10 @@ def shard_run(reads: Path, reference: Path, contig: str | None, folder: Path) ->
         laps = Laps()
         for shard in grid.shards(name, length, [(0, length)]):
             with laps.lap("ingest"):
-                start, stop = shard.first_window * grid.reference_length, shard.last_window * grid.reference_length
-                codes = fasta.codes(name, start - grid.halo, stop + grid.halo)
                 interval = shard_interval(shard, grid, length, bam.contig_number(name))
-                found = bam.read(interval)
-                assert isinstance(found, IntervalReads)
-                planes = pack_shard(found, codes, shard, grid, length, buffers)
+                codes = fasta.codes(name, *interval.scanned)
+                found = bam.read(interval, codes)
+                planes = pack_shard(found, interval.under(codes), shard, grid, length, buffers)
             with laps.lap("write"):
                 store.write(planes)
             with laps.lap("read back"):

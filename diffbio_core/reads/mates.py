@@ -69,8 +69,13 @@ def _settle(raw, offset, start, alignment_start, end, fate, pair, mate):
         if little_endian_32(raw, offset[read] + 24) > begin:
             # A record that the file holds twice: the mate of both comes later.
             continue
+        if fate[first] != USED or mate[first] >= 0:
+            continue
+        # Either may have been aligned anew since they were described.
+        start[read] = min(max(end[first], begin), end[read])
+        fate[read] = MATE_OVERLAP if end[first] >= end[read] else USED
         stop = np.int64(min(end[first], end[read]))
-        if fate[first] != USED or mate[first] >= 0 or begin >= stop:
+        if begin >= stop:
             continue
         if _shared_bases(raw, offset[first], offset[read], begin, stop)[2] >= 0:
             mate[first] = offset[read]

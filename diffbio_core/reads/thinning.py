@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float64, Int32, Int64, UInt8
 
 from diffbio_core.reads.mates import settle_mates
+from diffbio_core.reads.realignment import REACH, realign_reads
 from diffbio_core.reads.records import (
     CIGAR_D,
     CIGAR_EQ,
@@ -56,7 +57,7 @@ class IntervalReads:
         raw: Bytes that hold their BAM records.
         offset: Byte offset of each record's fixed part in ``raw``; reads are in order of ``start``.
         start: First reference position (0-based) that the read is used from: its own start, or past its mate's end.
-        alignment_start: First reference position (0-based) of the alignment.
+        alignment_start: First reference position (0-based) of the alignment in the file.
         end: One past the last reference position that the read is used to.
         mate: Byte offset in ``raw`` of the mate that the read is joined with where they overlap, or -1.
         rank: Number below ``NUM_RANKS`` from the hash of the read's name, from other bits than those that thinning
@@ -109,14 +110,23 @@ class Interval:
         """Positions whose reads have to be looked at, whole blocks: the interval with ``MARGIN`` on both sides."""
         return (self.start - MARGIN) // _BLOCK * _BLOCK, -(-(self.stop + MARGIN) // _BLOCK) * _BLOCK
 
+    def under(self, scanned: UInt8[np.ndarray, "positions"]) -> UInt8[np.ndarray, "columns"]:
+        """What of base codes of ``scanned`` lies under the planes."""
+        low = self.scanned[0]
+        return scanned[self.start - low : self.stop - low]
 
-def scan_records(raw: UInt8[np.ndarray, "bytes"], interval: Interval) -> IntervalReads:
+
+def scan_records(
+    raw: UInt8[np.ndarray, "bytes"], interval: Interval, reference: UInt8[np.ndarray, "positions"] | None = None
+) -> IntervalReads:
     """The reads to use out of the records of an interval.
 
     Args:
         raw: Concatenated BAM records, uncompressed and sorted, among them all that overlap ``interval.scanned``; a cut
             record at the end is not looked at.
         interval: Where reads are wanted.
+        reference: Base codes of ``interval.scanned``, to align reads through long indels that they are clipped at (see
+            ``realignment``); without it reads stay as they are aligned.
 
     Raises:
         MalformedRecords: A record's size is impossible.
@@ -126,16 +136,21 @@ def scan_records(raw: UInt8[np.ndarray, "bytes"], interval: Interval) -> Interva
     depth.add(table)
     depth.thin(raw, table)
     counts = table.count_fates(interval.core_start, interval.core_stop)
-    return _in_order(raw, _wanted(table, interval), interval, depth.thinned, counts)
+    return _in_order(raw, _wanted(table, interval), interval, depth.thinned, counts, reference)
 
 
-def scan_pieces(pieces: Callable[[], Iterable[UInt8[np.ndarray, "bytes"]]], interval: Interval) -> IntervalReads:
+def scan_pieces(
+    pieces: Callable[[], Iterable[UInt8[np.ndarray, "bytes"]]],
+    interval: Interval,
+    reference: UInt8[np.ndarray, "positions"] | None = None,
+) -> IntervalReads:
     """The same reads as those of ``scan_records``, out of more records than memory should hold at once.
 
     Args:
         pieces: Gives the records of an interval in pieces of whole records; called twice. A piece may lie in memory
             that the next one uses again.
         interval: Where reads are wanted.
+        reference: See ``scan_records``.
 
     Raises:
         MalformedRecords: A record's size is impossible.
@@ -161,20 +176,32 @@ def scan_pieces(pieces: Callable[[], Iterable[UInt8[np.ndarray, "bytes"]]], inte
         return IntervalReads.none(interval)
     tables = [table for _, table in kept]
     joined = ReadTable(*(np.concatenate([getattr(t, name) for t in tables]) for name in ReadTable.__dataclass_fields__))
-    return _in_order(np.concatenate([records for records, _ in kept]), joined, interval, depth.thinned, counts)
+    raw = np.concatenate([records for records, _ in kept])
+    return _in_order(raw, joined, interval, depth.thinned, counts, reference)
 
 
 def _wanted(table: ReadTable, interval: Interval) -> ReadTable:
-    """Reads of the interval, with mates that lie within their first."""
+    """Reads of the interval and those that may tell how they are aligned, with mates that lie within their first."""
     counted = (table.fate == USED) | ((table.fate == MATE_OVERLAP) & (table.pair != 0))
-    return table.select(counted & (table.end > interval.start) & (table.alignment_start < interval.stop))
+    low, high = interval.start - REACH, interval.stop + REACH
+    return table.select(counted & (table.end > low) & (table.alignment_start < high))
 
 
 def _in_order(
-    raw: np.ndarray, table: ReadTable, interval: Interval, thinned: np.ndarray, counts: np.ndarray
+    raw: np.ndarray,
+    table: ReadTable,
+    interval: Interval,
+    thinned: np.ndarray,
+    counts: np.ndarray,
+    reference: np.ndarray | None = None,
 ) -> IntervalReads:
+    # A read is counted where its file has it.
+    alignment_start = table.alignment_start.copy()
     before = table.count_fates(interval.core_start, interval.core_stop)
+    if reference is not None:
+        raw = realign_reads(raw, table, reference, interval.scanned[0])
     mate = settle_mates(raw, table)
+    table.alignment_start = alignment_start
     counts = counts + table.count_fates(interval.core_start, interval.core_stop) - before
     used = (table.fate == USED) & (table.end > interval.start) & (table.start < interval.stop)
     table, mate = table.select(used), mate[used]

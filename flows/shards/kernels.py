@@ -40,7 +40,9 @@ def scan() -> None:
     """Compiles what finds and describes the records of a BAM, for no records."""
     from diffbio_core.reads.thinning import Interval, scan_records
 
-    scan_records(np.empty(0, np.uint8), Interval(0, 0, 512, 0, 512))
+    interval = Interval(0, 0, 512, 0, 512)
+    low, high = interval.scanned
+    scan_records(np.empty(0, np.uint8), interval, np.zeros(high - low, np.uint8))
 
 
 def cut() -> None:

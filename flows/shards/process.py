@@ -123,14 +123,12 @@ def ingest_shard(task: ShardTask) -> ShardPlanes:
     held, shard, grid = session(), task.shard, task.grid
     with unchanged(task.inputs) as seen:
         reference, reads = held.files(task, seen)
-        start = shard.first_window * grid.reference_length - grid.halo
-        stop = shard.last_window * grid.reference_length + grid.halo
-        codes = reference.codes(shard.contig, start, stop)
         length = reference.contigs[shard.contig]
         number = reads.contig_number(shard.contig) if shard.contig in reads.contigs else -1
         interval = shard_interval(shard, grid, length, number)
-        found = IntervalReads.none(interval) if number < 0 else reads.read(interval)
-        planes = pack_shard(found, codes, shard, grid, length, held.buffers)
+        codes = reference.codes(shard.contig, *interval.scanned)
+        found = IntervalReads.none(interval) if number < 0 else reads.read(interval, codes)
+        planes = pack_shard(found, interval.under(codes), shard, grid, length, held.buffers)
         planes.slippage = task.slippage
         return planes
 

@@ -111,8 +111,9 @@ def labelled_views(dataset: Dataset, grid: WindowGrid | None = None) -> Labelled
             alleles = TruthAlleles(truth.variants(contig, bases), bases)
             for shard in grid.shards(contig, length, confident):
                 interval = shard_interval(shard, grid, length, reads.contig_number(contig))
-                codes = reference.codes(contig, interval.start, interval.stop)
-                planes = pack_shard(reads.read(interval), codes, shard, grid, length, buffers)
+                codes = reference.codes(contig, *interval.scanned)
+                found = reads.read(interval, codes)
+                planes = pack_shard(found, interval.under(codes), shard, grid, length, buffers)
                 planes.slippage = slippage
                 labels = label_candidates(planes, alleles, list(confident))
                 known = np.flatnonzero(labels != UNKNOWN).astype(np.int32)

@@ -80,11 +80,16 @@ class AlignmentReader:
         held = {tile for start, stop in spans for tile in range(start // size, -(-min(stop, length) // size))}
         return np.array(sorted(held), np.int64)
 
-    def read(self, interval: Interval) -> IntervalReads:
+    def read(self, interval: Interval, reference: np.ndarray | None = None) -> IntervalReads:
         """The reads to use in an interval; they lie in memory that the next call uses again.
 
         More records than ``max_bytes`` are gone through twice in pieces, for their depth and for those to keep, so that
         memory is bounded whatever the depth; the reads are the same.
+
+        Args:
+            interval: Where reads are wanted.
+            reference: Base codes of ``interval.scanned``, to align reads through long indels that they are clipped at;
+                without it reads stay as they are aligned.
 
         Raises:
             CorruptBlock: The file is damaged there.
@@ -92,11 +97,11 @@ class AlignmentReader:
             OSError: htslib cannot decode a CRAM file there.
         """
         try:
-            return self._read(interval)
+            return self._read(interval, reference)
         except (CorruptBlock, MalformedRecords) as error:
             raise type(error)(f"{self.path}: {error}") from error
 
-    def _read(self, interval: Interval) -> IntervalReads:
+    def _read(self, interval: Interval, reference: np.ndarray | None) -> IntervalReads:
         contig = self._names[interval.reference_id]
         start, stop = interval.scanned
         place = contig, max(start, 0), min(stop, self.contigs[contig])
@@ -108,9 +113,9 @@ class AlignmentReader:
             return IntervalReads.none(interval)
         raw, is_last = first
         if is_last:
-            return scan_records(raw, interval)
+            return scan_records(raw, interval, reference)
         pieces.close()
-        return scan_pieces(lambda: (raw for raw, _ in self._pieces(*place, _PIECE)), interval)
+        return scan_pieces(lambda: (raw for raw, _ in self._pieces(*place, _PIECE)), interval, reference)
 
     def _pieces(self, contig: str, start: int, stop: int, limit: int) -> Generator[tuple[np.ndarray, bool], None, None]:
         """Whole records in file order, about ``limit`` bytes at a time, and whether they are the last.

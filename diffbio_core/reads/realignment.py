@@ -1,0 +1,485 @@
+"""Reads that an aligner clipped at a long insertion or deletion, aligned through it.
+
+A gap costs an aligner more than the bases that it would win in a read that reaches a little past a long indel, so it
+clips them, and of the reads that hold the allele hardly one shows it. Here clipped bases that fit the reference behind
+a gap propose an insertion or deletion, as indels of reads do; those that two reads propose are tried on every read that
+is aligned up to them, as GATK's IndelRealigner tried known ones. What becomes of a read depends on the reads within
+``REACH`` of it alone.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from jaxtyping import UInt8
+
+from diffbio_core.reads.records import (
+    CIGAR_D,
+    CIGAR_I,
+    CIGAR_M,
+    CIGAR_S,
+    MATE_OVERLAP,
+    USED,
+    ReadTable,
+    little_endian_16,
+    little_endian_32,
+    next_run,
+)
+from diffbio_core.windows.encoding import CODE_OF_NIBBLE, N_BASE
+
+REACH = 512
+"""Positions (bp) past the planes whose reads are looked at."""
+
+SHORTEST = 6
+"""Shortest indel (bp) that is proposed: shorter ones cost an aligner less than the bases behind them."""
+
+LONGEST = 128
+"""Longest (bp)."""
+
+MIN_CLIPPED = 6
+"""Clipped bases from which a read's end proposes an indel if they fit."""
+
+MIN_FITTING = 12
+"""Clipped bases that must fit the reference behind a gap."""
+
+MIN_READS = 2
+"""Reads that must propose an indel."""
+
+_NEAR = 8  # positions within which clips count as at one place
+_DIFFERING = 10  # one of so many bases may differ from the reference behind a gap
+_MATCH, _MISMATCH, _GAP = 1, -4, -5  # as bwa scores, but a gap that other reads show costs little
+_LEAST_BESIDE = 3  # bases of a read on either side of a gap
+
+
+def realign_reads(
+    raw: UInt8[np.ndarray, "bytes"], table: ReadTable, reference: UInt8[np.ndarray, "positions"], first: int
+) -> UInt8[np.ndarray, "bytes"]:
+    """Align reads that are clipped at a long indel through it.
+
+    Args:
+        raw: Bytes that the table's offsets point into.
+        table: Reads in file order; ``offset``, ``alignment_start``, ``start`` and ``end`` of those that change do.
+        reference: Base codes under and around the reads; 4 (N) outside the contig.
+        first: Position of the first of these.
+
+    Returns:
+        The bytes that the table's offsets point into now.
+    """
+    counted = (table.fate == USED) | (table.fate == MATE_OVERLAP)
+    indels = _agreed(*_propose(raw, table.offset, table.alignment_start, table.end, counted, reference, first))
+    if not indels[0].size:
+        return raw
+    records, place, position, end = _align_through(
+        raw, table.offset, table.alignment_start, table.end, counted, reference, first, *indels
+    )
+    changed = place >= 0
+    table.offset[changed] = raw.size + place[changed]
+    alone = changed & (table.start == table.alignment_start)
+    table.start[alone] = position[alone]
+    table.alignment_start[changed] = position[changed]
+    table.end[changed] = end[changed]
+    return np.concatenate([raw, records])
+
+
+def _agreed(anchor, length, sequence_start, sequence):
+    """Indels that enough reads propose, in order of anchor."""
+    keys: dict[tuple, int] = {}
+    for place in range(anchor.size):
+        bases = sequence[sequence_start[place] : sequence_start[place + 1]].tobytes()
+        key = (int(anchor[place]), int(length[place]), bases)
+        keys[key] = keys.get(key, 0) + 1
+    kept = sorted(key for key, number in keys.items() if number >= MIN_READS)
+    sequences = [np.frombuffer(bases, np.uint8) for _, _, bases in kept]
+    return (
+        np.array([key[0] for key in kept], np.int64),
+        np.array([key[1] for key in kept], np.int64),
+        np.cumsum([0, *map(len, sequences)]).astype(np.int64),
+        np.concatenate([np.empty(0, np.uint8), *sequences]),
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def _decode(raw, record, codes):
+    """Write a record's base codes; returns how many there are."""
+    length = little_endian_32(raw, record + 16)
+    sequence = record + 32 + np.int64(raw[record + 8]) + 4 * little_endian_16(raw, record + 12)
+    for place in range(length):
+        byte = np.int64(raw[sequence + place // 2])
+        codes[place] = CODE_OF_NIBBLE[(byte >> 4) if place % 2 == 0 else (byte & 15)]
+    return length
+
+
+@numba.njit(cache=True, nogil=True)
+def _clips(raw, record):
+    """Soft-clipped bases at both ends, and whether all others are aligned without a gap."""
+    operations = little_endian_16(raw, record + 12)
+    cigar = record + 32 + np.int64(raw[record + 8])
+    left = right = np.int64(0)
+    gapless, aligned = True, False
+    operation = np.int64(0)
+    while operation < operations:
+        kind, run, operation = next_run(raw, cigar, operation, operations)
+        if run == 0:
+            break
+        if kind == CIGAR_S:
+            if aligned:
+                right = run
+            else:
+                left = run
+        elif kind == CIGAR_M:
+            gapless &= not aligned
+            aligned = True
+        elif kind <= 3:  # I, D, N
+            gapless = False
+    return left, right, gapless
+
+
+@numba.njit(cache=True, nogil=True)
+def _differing(codes, low, high, reference, at):
+    """Bases of a read in [low, high) that differ from the reference from a position on, counted until too many do."""
+    if at < 0 or at + high - low > reference.size:
+        return high - low
+    allowed = (high - low) // _DIFFERING
+    differ = 0
+    for step in range(high - low):
+        if codes[low + step] != reference[at + step] or codes[low + step] >= N_BASE:
+            differ += 1
+            if differ > allowed:
+                return high - low
+    return differ
+
+
+@numba.njit(cache=True, nogil=True)
+def _gap_behind(codes, size, low, reference, at):
+    """Length of the gap behind which a clipped end [low, size) fits, from a position on; 0 where none does.
+
+    Of several the one that leaves the fewest bases differing, of these the shortest.
+    """
+    best, least = np.int64(0), np.int64(size)
+    number = size - low
+    if number >= MIN_FITTING:
+        for gap in range(SHORTEST, LONGEST + 1):
+            differ = _differing(codes, low, size, reference, at + gap)
+            if differ <= number // _DIFFERING and differ < least:
+                best, least = -np.int64(gap), differ
+    for gap in range(SHORTEST, min(LONGEST, number - MIN_FITTING) + 1):
+        differ = _differing(codes, low + gap, size, reference, at)
+        if differ <= (number - gap) // _DIFFERING and differ < least:
+            best, least = np.int64(gap), differ
+    return best
+
+
+@numba.njit(cache=True, nogil=True)
+def _gap_before(codes, high, reference, at):
+    """The same of a clipped start [0, high), which a read aligned from a position on has."""
+    best, least = np.int64(0), np.int64(high)
+    if high >= MIN_FITTING:
+        for gap in range(SHORTEST, LONGEST + 1):
+            differ = _differing(codes, 0, high, reference, at - gap - high)
+            if differ <= high // _DIFFERING and differ < least:
+                best, least = -np.int64(gap), differ
+    for gap in range(SHORTEST, min(LONGEST, high - MIN_FITTING) + 1):
+        differ = _differing(codes, 0, high - gap, reference, at - (high - gap))
+        if differ <= (high - gap) // _DIFFERING and differ < least:
+            best, least = np.int64(gap), differ
+    return best
+
+
+@numba.njit(cache=True, nogil=True)
+def _propose(raw, offset, start, end, counted, reference, first):
+    """Anchor, length and inserted bases of the indels that single reads show, as far left as they go."""
+    size = reference.size
+    clipped = np.zeros(size + 1, np.int64)
+    proposing = np.zeros(offset.size, np.bool_)
+    longest = np.int64(1)
+    for read in range(offset.size):
+        if not counted[read]:
+            continue
+        left, right, gapless = _clips(raw, offset[read])
+        longest = max(longest, little_endian_32(raw, offset[read] + 16))
+        begin, stop = start[read] - first, end[read] - first
+        if left >= MIN_CLIPPED and 0 <= begin < size:
+            clipped[begin + 1] += 1
+            proposing[read] = True
+        if right >= MIN_CLIPPED and 0 <= stop < size:
+            clipped[stop + 1] += 1
+            proposing[read] = True
+        proposing[read] |= not gapless
+    for place in range(size):
+        clipped[place + 1] += clipped[place]
+    codes = np.empty(longest + 1, np.uint8)
+    anchor = np.empty(64, np.int64)
+    length = np.empty(64, np.int64)
+    sequence_start = np.zeros(65, np.int64)
+    sequence = np.empty(4096, np.uint8)
+    number = 0
+    for read in range(offset.size):
+        if not proposing[read]:
+            continue
+        record = offset[read]
+        left, right, gapless = _clips(raw, record)
+        bases = np.int64(-1)
+        for side in range(2 + (not gapless)):
+            gap, at, inserted = np.int64(0), np.int64(0), np.int64(0)
+            if side == 0 and left >= MIN_CLIPPED:
+                at = start[read] - first
+                if 0 <= at < size and clipped[min(at + _NEAR, size)] - clipped[max(at - _NEAR, 0)] >= MIN_READS:
+                    bases = _decode(raw, record, codes) if bases < 0 else bases
+                    gap = _gap_before(codes, left, reference, at)
+                    inserted = left - gap
+                    at = at + min(gap, 0)
+            elif side == 1 and right >= MIN_CLIPPED:
+                at = end[read] - first
+                if 0 <= at < size and clipped[min(at + _NEAR, size)] - clipped[max(at - _NEAR, 0)] >= MIN_READS:
+                    bases = _decode(raw, record, codes) if bases < 0 else bases
+                    gap = _gap_behind(codes, bases, bases - right, reference, at)
+                    inserted = bases - right
+            elif side == 2:
+                gap, at, inserted = _only_gap(raw, record)
+                at = at + start[read] - first
+                if abs(gap) < SHORTEST or abs(gap) > LONGEST:
+                    gap = np.int64(0)
+                if gap > 0:
+                    bases = _decode(raw, record, codes) if bases < 0 else bases
+            if gap == 0 or at < 1 or at + max(-gap, 0) > size:
+                continue
+            if number == anchor.size:
+                anchor = np.concatenate((anchor, np.empty_like(anchor)))
+                length = np.concatenate((length, np.empty_like(length)))
+                sequence_start = np.concatenate((sequence_start, np.empty_like(sequence_start)))
+            used = sequence_start[number]
+            if used + max(gap, 0) > sequence.size:
+                sequence = np.concatenate((sequence, np.empty_like(sequence)))
+            if gap > 0:
+                sequence[used : used + gap] = codes[inserted : inserted + gap]
+            anchor[number] = _leftmost(reference, at - 1, gap, sequence[used : used + max(gap, 0)]) + first
+            length[number] = gap
+            sequence_start[number + 1] = used + max(gap, 0)
+            number += 1
+    return anchor[:number], length[:number], sequence_start[: number + 1], sequence[: sequence_start[number]]
+
+
+@numba.njit(cache=True, nogil=True)
+def _only_gap(raw, record):
+    """Length of a read's one gap, the column behind its anchor and the query's base there; 0 where it has none or more.
+
+    Columns are counted from the read's first.
+    """
+    operations = little_endian_16(raw, record + 12)
+    cigar = record + 32 + np.int64(raw[record + 8])
+    column = query = np.int64(0)
+    gap, at, inserted = np.int64(0), np.int64(0), np.int64(0)
+    operation = np.int64(0)
+    while operation < operations:
+        kind, run, operation = next_run(raw, cigar, operation, operations)
+        if run == 0:
+            break
+        if kind == CIGAR_I or kind == CIGAR_D:
+            if gap != 0:
+                return np.int64(0), at, inserted
+            gap, at, inserted = (run if kind == CIGAR_I else -run), column, query
+        if kind == CIGAR_M or kind == CIGAR_D or kind == 3:
+            column += run
+        if kind == CIGAR_M or kind == CIGAR_I or kind == CIGAR_S:
+            query += run
+    return gap, at, inserted
+
+
+@numba.njit(cache=True, nogil=True)
+def _leftmost(reference, anchor, gap, inserted):
+    """Anchor of an indel as far left as it goes; turns inserted bases to what is inserted there."""
+    while anchor > 0 and reference[anchor] < N_BASE:
+        if gap < 0:
+            if reference[anchor] != reference[anchor - gap]:
+                break
+        elif inserted[gap - 1] != reference[anchor]:
+            break
+        else:
+            for step in range(gap - 1, 0, -1):
+                inserted[step] = inserted[step - 1]
+            inserted[0] = reference[anchor]
+        anchor -= 1
+    return anchor
+
+
+@numba.njit(cache=True, nogil=True)
+def _align_through(raw, offset, start, end, counted, reference, first, anchor, length, sequence_start, sequence):
+    """Records of the reads that an indel fits better, where each of them starts, and its first and last position."""
+    place = np.full(offset.size, -1, np.int64)
+    position = np.zeros(offset.size, np.int64)
+    stop = np.zeros(offset.size, np.int64)
+    records = np.empty(1 << 16, np.uint8)
+    used = np.int64(0)
+    codes = np.empty(1024, np.uint8)
+    for read in range(offset.size):
+        if not counted[read]:
+            continue
+        record = offset[read]
+        low = np.searchsorted(anchor, start[read] - LONGEST - 64)
+        if low == anchor.size or anchor[low] > end[read] + 64:
+            continue
+        left, right, gapless = _clips(raw, record)
+        if not gapless:
+            continue
+        size = little_endian_32(raw, record + 16)
+        if size > codes.size:
+            codes = np.empty(2 * size, np.uint8)
+        _decode(raw, record, codes)
+        # Where its first base would lie if the clipped ones were aligned like the others.
+        begin = start[read] - first - left
+        best = np.int64(0)
+        for step in range(left, size - right):
+            at = begin + step
+            same = 0 <= at < reference.size and codes[step] == reference[at] and codes[step] < N_BASE
+            best += _MATCH if same else _MISMATCH
+        chosen = np.int64(-1)
+        from_left = True
+        clip_low = clip_high = np.int64(0)
+        while low < anchor.size and anchor[low] <= end[read] + 64:
+            inserted = sequence[sequence_start[low] : sequence_start[low + 1]]
+            for side in range(2):
+                score, a, b = _try(
+                    codes,
+                    left,
+                    size - right,
+                    size,
+                    begin,
+                    reference,
+                    anchor[low] - first,
+                    length[low],
+                    inserted,
+                    side == 0,
+                )
+                if score > best:
+                    best, chosen, from_left, clip_low, clip_high = score, low, side == 0, a, b
+            low += 1
+        if chosen < 0:
+            continue
+        gap = length[chosen]
+        # Bases before the gap, and where the first of all would lie.
+        if from_left:
+            before, shift = anchor[chosen] - first + 1 - begin, np.int64(0)
+        elif gap > 0:
+            before, shift = anchor[chosen] - first + 1 - begin - gap, gap
+        else:
+            before, shift = anchor[chosen] - first + 1 - gap - begin, gap
+        written = _size_with(raw, record, 5)
+        if used + written > records.size:
+            larger = np.empty(2 * records.size + written, np.uint8)
+            larger[:used] = records[:used]
+            records = larger
+        behind = clip_high - before - max(gap, 0)
+        position[read] = first + begin + shift + clip_low
+        stop[read] = position[read] + before - clip_low + max(-gap, 0) + behind
+        operations = np.array(
+            [
+                clip_low << 4 | CIGAR_S,
+                (before - clip_low) << 4 | CIGAR_M,
+                abs(gap) << 4 | (CIGAR_I if gap > 0 else CIGAR_D),
+                behind << 4 | CIGAR_M,
+                (size - clip_high) << 4 | CIGAR_S,
+            ]
+        )
+        place[read] = used + 4
+        used += _write_with(raw, record, position[read], operations, records[used : used + written])
+    return records[:used], place, position, stop
+
+
+@numba.njit(cache=True, nogil=True)
+def _try(codes, left, right, size, begin, reference, anchor, gap, inserted, from_left):
+    """Score of a read with a gap, and the bases [a, b) of it that are aligned then.
+
+    Args:
+        codes: Base codes of the read.
+        left: Its first aligned base.
+        right: One past its last aligned base.
+        size: Number of its bases.
+        begin: Column under which its first base lies if it is aligned without a gap.
+        reference: Base codes by column.
+        anchor: Column before the gap.
+        gap: +inserted or -deleted bases.
+        inserted: Inserted bases.
+        from_left: Whether what lies left of the gap stays as it is aligned, or what lies right of it.
+    """
+    none = -np.int64(1 << 30)
+    if from_left:
+        before, shift = anchor + 1 - begin, np.int64(0)
+    elif gap > 0:
+        before, shift = anchor + 1 - begin - gap, gap
+    else:
+        before, shift = anchor + 1 - gap - begin, gap
+    behind = before + max(gap, 0)
+    if before < _LEAST_BESIDE or size - behind < _LEAST_BESIDE:
+        return none, left, right
+    # What stays must be aligned there now.
+    if (from_left and before <= left) or (not from_left and behind >= right):
+        return none, left, right
+    score = np.int64(_GAP)
+    for step in range(max(gap, 0)):
+        if codes[before + step] != inserted[step]:
+            score += _MISMATCH
+    low, high = before, behind
+    total, most = np.int64(0), np.int64(0)
+    for step in range(before - 1, -1, -1):
+        if from_left and step < left:
+            break
+        at = begin + shift + step
+        same = 0 <= at < reference.size and codes[step] == reference[at] and codes[step] < N_BASE
+        total += _MATCH if same else _MISMATCH
+        if total >= most:
+            most, low = total, step
+    score += most
+    # Behind the gap the reference goes on after its anchor or the deleted bases.
+    ahead = begin + shift - gap
+    total, most = np.int64(0), np.int64(0)
+    for step in range(behind, size):
+        if not from_left and step >= right:
+            break
+        at = ahead + step
+        same = 0 <= at < reference.size and codes[step] == reference[at] and codes[step] < N_BASE
+        total += _MATCH if same else _MISMATCH
+        if total >= most:
+            most, high = total, step + 1
+    score += most
+    if before - low < _LEAST_BESIDE or high - behind < _LEAST_BESIDE:
+        return none, left, right
+    return score, low, high
+
+
+@numba.njit(cache=True, nogil=True)
+def _size_with(raw, record, operations):
+    """Bytes of a record with so many operations and without tags, its size in front of it counted."""
+    length = little_endian_32(raw, record + 16)
+    return 36 + np.int64(raw[record + 8]) + 4 * operations + (length + 1) // 2 + length
+
+
+@numba.njit(cache=True, nogil=True)
+def _write_with(raw, record, position, operations, target):
+    """Write a record with another position and other operations, those of length 0 left out; returns its bytes."""
+    name = np.int64(raw[record + 8])
+    length = little_endian_32(raw, record + 16)
+    number = 0
+    for operation in operations:
+        if operation >> 4:
+            number += 1
+    size = _size_with(raw, record, number)
+    _write_32(target, 0, size - 4)
+    target[4 : 36 + name] = raw[record : record + 32 + name]
+    _write_32(target, 4 + 4, position)
+    target[4 + 12] = number
+    target[4 + 13] = 0
+    at = 36 + name
+    for operation in operations:
+        if operation >> 4:
+            _write_32(target, at, operation)
+            at += 4
+    bases = record + 32 + name + 4 * little_endian_16(raw, record + 12)
+    rest = (length + 1) // 2 + length
+    target[at : at + rest] = raw[bases : bases + rest]
+    return at + rest
+
+
+@numba.njit(cache=True, nogil=True)
+def _write_32(target, at, value):
+    for byte in range(4):
+        target[at + byte] = (value >> (8 * byte)) & 255
