@@ -14,7 +14,7 @@ import numpy as np
 from diffbio_core.calling.calibration import Calibration
 from diffbio_core.whole_file import write_whole
 
-FEATURES: dict[str, int] = {"version": 6, "flank": 16, "pileup_channels": 58, "summary_channels": 33}
+FEATURES: dict[str, int] = {"version": 7, "flank": 16, "pileup_channels": 58, "summary_channels": 33}
 """What this version's views and networks hold; a model made for others is refused before any work."""
 
 _CARD = "card.json"

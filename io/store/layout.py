@@ -20,7 +20,7 @@ from diffbio_core.windows.planes import MAX_LANES
 from diffbio_io.store.chunks import LEVEL, PlaneLayout
 from diffbio_io.store.tables import TABLES
 
-FORMAT = 5
+FORMAT = 6
 """Version of the layout; written to the root and to every shard, and checked when a store is opened."""
 
 SHARDS = "shards"

@@ -28,11 +28,11 @@ def test_a_path_wins_over_a_name(environment, tmp_path, monkeypatch):
 
 def test_one_that_cannot_be_used_is_listed_with_the_reason(environment, tmp_path):
     card = tmp_path / "models" / "mine" / "card.json"
-    card.write_text(card.read_text().replace('"version": 6', '"version": 2'))
+    card.write_text(card.read_text().replace('"version": 7', '"version": 2'))
     found = list_models(environment)
     assert list(found) == ["shipped", "mine"]
     assert isinstance(found["mine"], ModelError)
-    assert "version is 2, expected 6" in str(found["mine"])
+    assert "version is 2, expected 7" in str(found["mine"])
 
 
 def test_the_folder_is_the_users_unless_it_is_named():
