@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ class Design:
         names: Of coefficients.
         two_groups: Whether the design is one factor of two levels.
         levels: Rows of the design by factor and level, and the samples of that level, for contrasts of levels.
+        numbers: Columns of numbers that the design takes as continuous, and the coefficients that they are in.
 
     Raises:
         ValueError: The matrix has no residual degrees of freedom, is not of full rank, or is not finite.
@@ -44,6 +45,7 @@ class Design:
     names: tuple[str, ...]
     two_groups: bool
     levels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]
+    numbers: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         samples, width = self.matrix.shape
