@@ -39,7 +39,8 @@ def expression_differences(
         design: Formula over the columns of the sample table.
         output: CSV, or TSV by its ending; gzipped by its ending. Plots lie beside it.
         samples: CSV or TSV, a row per sample; an .h5ad file's own if None.
-        contrast: Coefficient, or (factor, level, reference level); the last coefficient if None.
+        contrast: Coefficient, or (factor, level, reference level), also as text with commas between; the last
+            coefficient if None.
         sum_cells_by: Columns of an .h5ad file's obs; cells that agree in them are added up to a sample first.
         min_cells: Samples of fewer cells are left out.
         plots: Whether to draw.

@@ -105,8 +105,8 @@ class Design:
         """Find a contrast.
 
         Args:
-            asked: Name or number of a coefficient; (factor, level, reference level); or a number per coefficient. The
-                last coefficient if None.
+            asked: Name or number of a coefficient; (factor, level, reference level), or these as text with commas
+                between; or a number per coefficient. The last coefficient if None.
 
         Raises:
             ValueError: There is no such coefficient, factor or level; the message lists those that there are.
@@ -114,9 +114,7 @@ class Design:
         if asked is None:
             return self._coefficient(len(self.names) - 1)
         if isinstance(asked, str):
-            if asked not in self.names:
-                raise ValueError(f"contrast: no coefficient {asked!r}; there are {list(self.names)}")
-            return self._coefficient(self.names.index(asked))
+            return self._named(asked)
         if isinstance(asked, (int, np.integer)):
             if not -len(self.names) <= asked < len(self.names):
                 raise ValueError(f"contrast: no coefficient number {asked}; there are {len(self.names)}")
@@ -136,7 +134,34 @@ class Design:
     def _coefficient(self, index: int) -> Contrast:
         return Contrast(self.names[index], np.eye(len(self.names))[index])
 
+    def _named(self, asked: str) -> Contrast:
+        """A coefficient or FACTOR,LEVEL,REFERENCE; names, too, may hold commas, as ``poly(age, 2)[1]`` does."""
+        if asked in self.names:
+            return self._coefficient(self.names.index(asked))
+        for factor, known in self.levels.items():
+            for level in known:
+                for reference in known:
+                    if asked == f"{factor},{level},{reference}":
+                        return self._levels(factor, level, reference)
+        parts = [part.strip() for part in asked.split(",")]
+        if len(parts) == 3:
+            return self._levels(*parts)
+        if len(parts) == 1:
+            raise ValueError(f"contrast: no coefficient {asked!r}; there are {list(self.names)}")
+        raise ValueError(
+            f"contrast: {asked!r} is neither a coefficient nor FACTOR,LEVEL,REFERENCE; "
+            f"there are the coefficients {list(self.names)} and the factors {sorted(self.levels)}"
+        )
+
     def _levels(self, factor: str, level: str, reference: str) -> Contrast:
+        if factor in self.numbers:
+            found = self.numbers[factor]
+            spelled = factor if factor.isidentifier() else f"`{factor}`"
+            raise ValueError(
+                f"contrast: {factor!r} is a column of numbers, which the design takes as continuous, so that it has no "
+                f"levels; ask for its coefficient{'s' if len(found) > 1 else ''} {', '.join(map(repr, found))} (a "
+                f"change per unit), or write C({spelled}) in the design to make a factor of it"
+            )
         if factor not in self.levels:
             raise ValueError(f"contrast: no factor {factor!r} in the design; there are {sorted(self.levels)}")
         known = self.levels[factor]

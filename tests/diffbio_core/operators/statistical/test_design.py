@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -65,9 +67,37 @@ def test_designs_that_cannot_be_fitted_are_refused(formula, told):
         Design.of_formula(formula, samples)
 
 
+def test_a_contrast_may_be_text_with_commas_also_within_names():
+    samples = SAMPLES.assign(dose=["low, once", "mid", "high"] * 2)
+    design = Design.of_formula("~ dose + poly(age, 2)", samples)
+
+    assert design.contrast("dose,mid,high").name == "dose: mid vs high"
+    assert design.contrast("dose, mid, high").name == "dose: mid vs high"
+    np.testing.assert_array_equal(design.contrast("dose,low, once,high").weights, [0, 1, 0, 0, 0])
+    np.testing.assert_array_equal(design.contrast("poly(age, 2)[2]").weights, [0, 0, 0, 0, 1])
+
+
+def test_levels_of_numbers_are_refused_with_the_coefficient_and_the_way_to_a_factor():
+    samples = SAMPLES.assign(condition=[0, 1, 0, 1, 0, 1]).rename(columns={"age": "the age"})
+    design = Design.of_formula("~ batch + condition", samples)
+
+    told = (
+        "contrast: 'condition' is a column of numbers, which the design takes as continuous, so that it has no levels; "
+        "ask for its coefficient 'condition' (a change per unit), or write C(condition) in the design to make a factor "
+        "of it"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(told)}$"):
+        design.contrast(("condition", "1", "0"))
+    with pytest.raises(ValueError, match=r"coefficient 'scale\(`the age`\)' .* or write C\(`the age`\) in"):
+        Design.of_formula("~ scale(`the age`)", samples).contrast("the age,7,1")
+    factor = Design.of_formula("~ batch + C(condition)", samples)
+    np.testing.assert_array_equal(factor.contrast("condition,1,0").weights, [0, 0, 1])
+
+
 @pytest.mark.parametrize(
     ("contrast", "told"),
     [
+        ("dose,low", "'dose,low' is neither a coefficient nor FACTOR,LEVEL,REFERENCE; there are the coefficients"),
         ("dose_x", "no coefficient 'dose_x'"),
         (("dosis", "a", "b"), "no factor 'dosis'"),
         (("dose", "a", "low"), r"has no level 'a'; there are \['high', 'low', 'mid'\]"),
