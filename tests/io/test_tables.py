@@ -53,6 +53,53 @@ def test_names_of_numbers_are_names(write):
     assert found.counts["g"].to_dict() == {"02": 6, "1": 5}
 
 
+def test_samples_and_genes_keep_names_that_look_like_numbers_or_missing_values(write):
+    names = ["00001", "1.1", "1.10", "NA", "nan", "None"]
+    table = "".join(f"{name},{number},{number}\n" for number, name in enumerate(names))
+
+    samples = read_samples(write("s.csv", f",condition,age\n{table}"))
+    by_genes = read_counts(write("c.csv", f",a,b\n{table}"), write("t.csv", SAMPLES))
+    by_samples = read_counts(
+        write("c.tsv", "\t" + "\t".join(names) + "\na\t0\t1\t2\t3\t4\t5\nb\t0\t1\t2\t3\t4\t5\n"),
+        write("t.csv", SAMPLES),
+    )
+    of_them = read_counts(
+        write("c.csv", "gene," + ",".join(names) + "\ng,0,1,2,3,4,5\n"), write("s.csv", f",age,x\n{table}")
+    )
+
+    assert list(samples.index) == names
+    assert list(by_genes.counts.columns) == list(by_samples.counts.columns) == names
+    assert of_them.counts["g"].to_dict() == {name: number for number, name in enumerate(names)}
+
+
+def test_what_stands_in_a_column_tells_text_numbers_and_missing_values(write):
+    text = "s,level,age,dose\na,None, 1,None\nb,null,NA,10\nc, nan ,nan,2.5\nd,N/A,,\ne,,2,NA\nf,NA,3,1e3\n"
+    found = read_samples(write("s.csv", text))
+
+    assert found["level"].fillna("missing").tolist() == ["None", "null", "missing", "N/A", "missing", "missing"]
+    np.testing.assert_array_equal(found["age"], [1, np.nan, np.nan, np.nan, 2, 3])
+    np.testing.assert_array_equal(found["dose"], [np.nan, 10, 2.5, np.nan, np.nan, 1000])
+
+
+def test_a_sample_that_stands_twice_in_the_counts_is_refused_and_a_gene_is_not(write):
+    with pytest.raises(InputError, match="names sample 'a' more than once"):
+        read_counts(write("c.csv", "gene,a,b,a\ng,1,2,3\n"), write("s.csv", SAMPLES))
+    found = read_counts(write("c.csv", "gene,a,b,z,z\ng,1,2,0,0\ng,3,4,0,0\n"), write("s.csv", SAMPLES))
+    assert (list(found.counts.columns), found.ignored) == (["g", "g"], ("z", "z"))
+
+
+def test_an_h5ad_file_with_a_sample_twice_is_refused(tmp_path, write):
+    anndata = pytest.importorskip("anndata")
+    obs = pd.DataFrame({"condition": ["x", "y", "z"]}, index=["a", "b", "a"])
+    with pytest.warns(UserWarning, match="not unique"):
+        anndata.AnnData(np.ones((3, 2)), obs=obs).write_h5ad(tmp_path / "c.h5ad")
+    with (
+        pytest.warns(UserWarning, match="not unique"),
+        pytest.raises(InputError, match="names sample 'a' more than once"),
+    ):
+        read_counts(tmp_path / "c.h5ad", write("s.csv", SAMPLES))
+
+
 def test_an_h5ad_file_brings_its_samples_or_takes_others(tmp_path, write):
     anndata = pytest.importorskip("anndata")
     obs = pd.DataFrame({"condition": ["x", "y"]}, index=["a", "b"])
@@ -69,10 +116,14 @@ def test_an_h5ad_file_brings_its_samples_or_takes_others(tmp_path, write):
 @pytest.mark.parametrize(
     ("counts", "samples", "what"),
     [
-        ("gene,a\ng1,1\n", SAMPLES, "has no sample b of"),
+        ("gene,a\ng1,1\n", SAMPLES, "has no sample 'b' of"),
         ("gene,a,b\ng1,1,many\n", SAMPLES, "column 'b' holds text, not counts"),
         ("gene,a,b\ng1,1,2\n", "s,x\na,1\na,2\n", "names sample 'a' more than once"),
         ("gene,a,b\ng1,1,2\n", "s\na\nb\n", "holds no samples, or nothing about them"),
+        ("gene,a,b\ng1,True,2\n", SAMPLES, "column 'a' holds text, not counts"),
+        ("sample,condition,g1\na,x,1\nb,y,2\n", SAMPLES, "column 'condition' holds text, not counts"),
+        ("gene,a,b\ng1,1,2\n", "s,x,x\na,1,2\nb,1,2\n", "names column 'x' more than once"),
+        ("gene,a,b\ng1,1,2\n", "s,x\na,1\n,2\n", "has a row without a name"),
         ("", SAMPLES, "cannot be read as a table"),
     ],
 )

@@ -81,7 +81,7 @@ def _table(formula: str, columns: FormulaColumns, samples: Any) -> Any:
         if gaps.any():
             raise ValueError(
                 f"design {formula!r}: column {name!r} has no value for sample {str(table.index[gaps][0])!r} (an empty "
-                "cell, NA and NaN mean that); fill it in, or leave the sample out"
+                "cell, NA and NaN mean that, and None among numbers); fill it in, or leave the sample out"
             )
         column = table[name]
         if name in columns.only_factors and pd.api.types.is_numeric_dtype(column):
