@@ -61,7 +61,9 @@ def read_counts(counts: str | os.PathLike[str], samples: str | os.PathLike[str] 
         raise InputError([Problem(str(counts), "says nothing of its samples", f"Give --samples. {_SAMPLES_WANTED}")])
     known = read_samples(samples)
     found = read_named_rows(counts, _COUNTS_WANTED)
-    if found.columns.isin(known.index).sum() < found.index.isin(known.index).sum():
+    if not len(found) or not len(found.columns):
+        raise InputError([Problem(str(counts), "holds no counts", _COUNTS_WANTED)])
+    if _samples_in_rows(found, known.index, counts):
         _check_numbers(found, counts)
         found = found.T
     _check_present(known.index, found.columns, counts, samples)
@@ -94,6 +96,15 @@ def read_samples(path: str | os.PathLike[str]) -> pd.DataFrame:
     if not len(found) or not len(found.columns):
         raise InputError([Problem(str(path), "holds no samples, or nothing about them", _SAMPLES_WANTED)])
     return found
+
+
+def _samples_in_rows(table: pd.DataFrame, samples: pd.Index, path: str | os.PathLike[str]) -> bool:
+    """Whether rows are the samples: that side is which names more of them and, of two that name all, fewer others."""
+    rows, columns = ((samples.isin(names).sum(), -len(names)) for names in (table.index, table.columns))
+    if rows == columns and rows[0]:
+        what = f"names {rows[0]} samples both in rows and in columns, so that samples and genes cannot be told apart"
+        raise InputError([Problem(str(path), what, "Give genes other names than samples.")])
+    return rows > columns
 
 
 def _check_numbers(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:

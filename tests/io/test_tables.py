@@ -113,9 +113,19 @@ def test_an_h5ad_file_brings_its_samples_or_takes_others(tmp_path, write):
     assert chosen.ignored == ("a",)
 
 
+def test_where_genes_have_the_names_of_samples_the_side_of_samples_alone_is_theirs(write):
+    by_samples = read_counts(write("c.csv", "s,a,b,c\na,1,2,3\nb,4,5,6\n"), write("s.csv", SAMPLES))
+    by_genes = read_counts(write("c.csv", "gene,a,b\na,1,4\nb,2,5\nc,3,6\n"), write("s.csv", SAMPLES))
+
+    assert by_samples.counts.to_dict("index") == by_genes.counts.to_dict("index")
+    assert by_genes.counts.loc["a"].to_dict() == {"a": 1, "b": 2, "c": 3}
+
+
 @pytest.mark.parametrize(
     ("counts", "samples", "what"),
     [
+        ("gene,a,b\na,1,2\nb,3,4\n", SAMPLES, "names 2 samples both in rows and in columns"),
+        ("gene,a,b\n", SAMPLES, "holds no counts"),
         ("gene,a\ng1,1\n", SAMPLES, "has no sample 'b' of"),
         ("gene,a,b\ng1,1,many\n", SAMPLES, "column 'b' holds text, not counts"),
         ("gene,a,b\ng1,1,2\n", "s,x\na,1\na,2\n", "names sample 'a' more than once"),
