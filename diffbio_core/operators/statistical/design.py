@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+_TINY = 1e-6
+
 
 @dataclass(frozen=True)
 class Contrast:
@@ -109,10 +111,11 @@ class Design:
                 between; or a number per coefficient. The last coefficient if None.
 
         Raises:
-            ValueError: There is no such coefficient, factor or level; the message lists those that there are.
+            ValueError: There is no such coefficient, factor or level; the message lists those that there are. None was
+                asked for, and the last coefficient is a level of expression, which is no difference.
         """
         if asked is None:
-            return self._coefficient(len(self.names) - 1)
+            return self._last_coefficient()
         if isinstance(asked, str):
             return self._named(asked)
         if isinstance(asked, (int, np.integer)):
@@ -133,6 +136,17 @@ class Design:
 
     def _coefficient(self, index: int) -> Contrast:
         return Contrast(self.names[index], np.eye(len(self.names))[index])
+
+    def _last_coefficient(self) -> Contrast:
+        last = self._coefficient(len(self.names) - 1)
+        same_everywhere = np.linalg.lstsq(self.matrix, np.ones(len(self.matrix)))[0]
+        if np.allclose(self.matrix @ same_everywhere, 1) and abs(last.weights @ same_everywhere) > _TINY:
+            raise ValueError(
+                f"contrast: the last coefficient, {last.name!r}, is how much is expressed, not a difference between "
+                f"samples; name it if it is meant, or ask for FACTOR,LEVEL,REFERENCE of the factors "
+                f"{sorted(self.levels)}"
+            )
+        return last
 
     def _named(self, asked: str) -> Contrast:
         """A coefficient or FACTOR,LEVEL,REFERENCE; names, too, may hold commas, as ``poly(age, 2)[1]`` does."""
@@ -156,11 +170,10 @@ class Design:
     def _levels(self, factor: str, level: str, reference: str) -> Contrast:
         if factor in self.numbers:
             found = self.numbers[factor]
-            spelled = factor if factor.isidentifier() else f"`{factor}`"
             raise ValueError(
                 f"contrast: {factor!r} is a column of numbers, which the design takes as continuous, so that it has no "
                 f"levels; ask for its coefficient{'s' if len(found) > 1 else ''} {', '.join(map(repr, found))} (a "
-                f"change per unit), or write C({spelled}) in the design to make a factor of it"
+                f"change per unit), or write C({spelled_in_formula(factor)}) in the design to make a factor of it"
             )
         if factor not in self.levels:
             raise ValueError(f"contrast: no factor {factor!r} in the design; there are {sorted(self.levels)}")
@@ -173,6 +186,11 @@ class Design:
         row, members = known[level]
         reference_row, reference_members = known[reference]
         return Contrast(f"{factor}: {level} vs {reference}", row - reference_row, members | reference_members)
+
+
+def spelled_in_formula(column: str) -> str:
+    """A column's name as formulas have it: in backticks where it is no word."""
+    return column if column.isidentifier() else f"`{column}`"
 
 
 def _is_two_groups(matrix: Float[np.ndarray, "samples coefficients"]) -> bool:

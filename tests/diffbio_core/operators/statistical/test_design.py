@@ -45,6 +45,19 @@ def test_one_factor_of_two_levels_is_two_groups_and_a_number_is_not():
     assert Design.of_matrix(np.column_stack([np.ones(4), [0, 0, 1, 1]])).two_groups
 
 
+@pytest.mark.parametrize("formula", ["~ 0 + batch", "~ 1", "~ 0 + age + batch"])
+def test_a_level_of_expression_is_tested_only_where_it_is_asked_for(formula):
+    design = Design.of_formula(formula, SAMPLES)
+    with pytest.raises(ValueError, match="is how much is expressed, not a difference between samples"):
+        design.contrast()
+    assert design.contrast(design.names[-1]).name == design.names[-1]
+
+
+def test_a_slope_is_a_difference_without_an_intercept_too():
+    assert Design.of_formula("~ 0 + batch + age", SAMPLES).contrast().name == "age"
+    assert Design.of_matrix(SAMPLES[["age"]]).contrast().name == "age"
+
+
 def test_weights_contrast_several_coefficients():
     design = Design.of_formula("~ dose", SAMPLES)
     np.testing.assert_array_equal(design.contrast([0, 1, -1]).samples, [1, 1, 0, 1, 1, 0])
