@@ -204,7 +204,7 @@ def differential_expression(
             f"contrast {chosen.name!r} combines coefficients, and only one can be shrunken; "
             f"set another reference level, or take one of {list(design.names)}"
         )
-    smaller = None if reduced is None else as_design(reduced, table).matrix
+    smaller = None if reduced is None else _reduced_design(reduced, table)
     model = fit_count_model(
         found, design, size_factors=size_factors, trend=trend, replicates_to_replace=replicates_to_replace
     )
@@ -224,3 +224,10 @@ def differential_expression(
     return DifferentialExpression(
         model, chosen, "Wald" if smaller is None else "LRT", tested, p_values, filtered, shrunken, alpha
     )
+
+
+def _reduced_design(reduced: Any, samples: Any) -> Float[np.ndarray, "samples fewer"]:
+    try:
+        return as_design(reduced, samples).matrix
+    except ValueError as error:
+        raise ValueError(f"reduced {error}") from error
