@@ -56,6 +56,7 @@ def read_counts(counts: str | os.PathLike[str], samples: str | os.PathLike[str] 
         _check_once(table.obs_names[table.obs_names.isin(known.index)], counts, "sample", _SAMPLES_WANTED)
         ignored = tuple(map(str, table.obs_names[~table.obs_names.isin(known.index)]))
         chosen = table[known.index].copy()
+        chosen.obs = known
         return CountTable(chosen, known, ignored)
     if samples is None:
         raise InputError([Problem(str(counts), "says nothing of its samples", f"Give --samples. {_SAMPLES_WANTED}")])

@@ -60,7 +60,7 @@ def de(*, as_json: bool, sum_cells_by: str | None, output: Path, **arguments: An
     """
     from diffbio_flows.runs.differential_expression import expression_differences
 
-    columns = tuple(sum_cells_by.split(",")) if sum_cells_by else ()
+    columns = tuple(name.strip() for name in sum_cells_by.split(",")) if sum_cells_by else ()
     result = expression_differences(
         output=output,
         sum_cells_by=columns,

@@ -109,7 +109,7 @@ def test_an_h5ad_file_brings_its_samples_or_takes_others(tmp_path, write):
     assert list(read_counts(path).samples["condition"]) == ["x", "y"]
     chosen = read_counts(path, write("s.csv", "s,condition\nb,z\n"))
     np.testing.assert_array_equal(chosen.counts.X, [[3, 4]])
-    assert list(chosen.samples["condition"]) == ["z"]
+    assert list(chosen.samples["condition"]) == list(chosen.counts.obs["condition"]) == ["z"]
     assert chosen.ignored == ("a",)
 
 

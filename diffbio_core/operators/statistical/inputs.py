@@ -27,7 +27,7 @@ def as_sample_counts(counts: Any, samples: Any = None, *, layer: str | None = No
         return counts, samples
     if hasattr(counts, "obs") and hasattr(counts, "var_names"):
         if layer is not None and layer not in counts.layers:
-            raise ValueError(f"AnnData has no layer {layer!r}; it has {sorted(counts.layers)}")
+            raise ValueError(f"layer {layer!r} is not in the AnnData; it has {sorted(counts.layers)}")
         values = counts.X if layer is None else counts.layers[layer]
         names, genes = list(counts.obs_names), list(counts.var_names)
         found = SampleCounts(values, names, genes)
