@@ -194,7 +194,9 @@ def differential_expression(
         if not 0 < value < 1:
             raise ValueError(f"{name} must lie between 0 and 1, got {value}")
     if reduced is not None and (threshold > 0 or alternative != "greaterAbs"):
-        raise ValueError("a likelihood-ratio test knows no threshold and no alternative; leave out reduced or these")
+        raise ValueError(
+            "reduced asks for a likelihood-ratio test, which knows no threshold and no alternative; leave out either"
+        )
     found, table = as_sample_counts(counts, samples, layer=layer)
     design = as_design(design, table)
     chosen = design.contrast(contrast)
