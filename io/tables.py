@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 _COUNTS_WANTED = "Give raw counts: genes in rows, samples in columns, names in the first row and column; or .h5ad."
 _SAMPLES_WANTED = "Give a row per sample, its name in the first column, and a header."
 
+_NO_GENES = frozenset(
+    {"__no_feature", "__ambiguous", "__too_low_aQual", "__not_aligned", "__alignment_not_unique"}
+    | {"N_unmapped", "N_multimapping", "N_noFeature", "N_ambiguous"}
+)
+
 
 @dataclass(frozen=True)
 class CountTable:
@@ -26,11 +31,13 @@ class CountTable:
         counts: A pandas DataFrame of samples by genes, or an AnnData.
         samples: A row per sample, in the order of the counts.
         ignored: Columns or samples of the files that were not used.
+        no_genes: Rows of reads without a gene, as HTSeq and STAR write them below the genes, that were left out.
     """
 
     counts: Any
     samples: pd.DataFrame
     ignored: tuple[str, ...]
+    no_genes: tuple[str, ...] = ()
 
 
 def read_counts(counts: str | os.PathLike[str], samples: str | os.PathLike[str] | None = None) -> CountTable:
@@ -73,7 +80,8 @@ def read_counts(counts: str | os.PathLike[str], samples: str | os.PathLike[str] 
     ignored = tuple(found.columns[~of_samples])
     chosen = found[list(known.index)]
     _check_numbers(chosen, counts)
-    return CountTable(chosen.T, known, ignored)
+    is_gene = ~chosen.index.isin(_NO_GENES)
+    return CountTable(chosen.loc[is_gene].T, known, ignored, tuple(chosen.index[~is_gene]))
 
 
 def read_samples(path: str | os.PathLike[str]) -> pd.DataFrame:

@@ -71,6 +71,8 @@ def expression_differences(
     if table.ignored:
         shown = ", ".join(table.ignored[:5]) + (", ..." if len(table.ignored) > 5 else "")
         tell(f"{counts}: left out, as {samples} has no such sample: {len(table.ignored)} ({shown})")
+    if table.no_genes:
+        tell(f"{counts}: left out, as they are no genes: {', '.join(table.no_genes)}")
     layer = options.pop("layer", None)
     try:
         if sum_cells_by:
@@ -103,10 +105,22 @@ def _tell_what_may_surprise(result: DifferentialExpression, samples: Any, tell: 
         if name in design.names and (np.asarray(samples[name]) % 1 == 0).all():
             factor = f"C({spelled_in_formula(name)})"
             tell(f"--design: {name!r} holds whole numbers and is continuous, a change per unit; {factor} is a factor")
+    for name, levels in design.levels.items():
+        words = [level for level in levels if not _is_number(level)]
+        if words and len(levels) - len(words) > 1:
+            tell(f"--design: {name!r} is a factor of {len(levels)} levels, as {words[0]!r} is no number")
     genes, times = np.unique(result.model.counts.gene_names.astype(str), return_counts=True)
     if (times > 1).any():
         shown = ", ".join(genes[times > 1][:5]) + (", ..." if (times > 1).sum() > 5 else "")
         tell(f"{(times > 1).sum()} genes are named more than once, and are tested row by row: {shown}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _problem(message: str, counts: str) -> Problem:

@@ -48,6 +48,13 @@ def test_columns_that_are_no_samples_are_told(write):
     assert list(found.counts.columns) == ["007"]
 
 
+def test_reads_without_a_gene_are_no_gene(write):
+    found = read_counts(
+        write("c.tsv", "a\tb\ng\t1\t2\n__no_feature\t90\t80\nN_unmapped\t1\t1\n"), write("s.csv", SAMPLES)
+    )
+    assert (list(found.counts.columns), found.no_genes) == (["g"], ("__no_feature", "N_unmapped"))
+
+
 def test_names_of_numbers_are_names(write):
     found = read_counts(write("c.csv", "gene,1,02\ng,5,6\n"), write("s.csv", "s,x\n02,u\n1,v\n"))
     assert found.counts["g"].to_dict() == {"02": 6, "1": 5}
