@@ -91,7 +91,7 @@ def typed_cells(cells: pd.Series, decimal: str = ".") -> pd.Series:
     missing = stripped.isin(MISSING)
     absent = missing | stripped.isin(_MISSING_AMONG_NUMBERS)
     pointed = stripped if decimal == "." else stripped.str.replace(decimal, ".", n=1, regex=False)
-    numbers = pd.to_numeric(pointed.mask(absent), errors="coerce")
+    numbers: Any = pd.to_numeric(pointed.mask(absent), errors="coerce")
     if numbers.notna().any() and (numbers.notna() | absent).all():
         return numbers
     return stripped.mask(missing)

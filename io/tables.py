@@ -68,7 +68,7 @@ def read_counts(counts: str | os.PathLike[str], samples: str | os.PathLike[str] 
     if samples is None:
         raise InputError([Problem(str(counts), "says nothing of its samples", f"Give --samples. {_SAMPLES_WANTED}")])
     known = read_samples(samples)
-    found = read_named_rows(counts, _COUNTS_WANTED)
+    found: Any = read_named_rows(counts, _COUNTS_WANTED)
     if not len(found) or not len(found.columns):
         raise InputError([Problem(str(counts), "holds no counts", _COUNTS_WANTED)])
     if _samples_in_rows(found, known.index, counts):

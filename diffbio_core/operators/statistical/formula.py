@@ -42,7 +42,7 @@ def design_of_formula(formula: str, samples: Any) -> Design:
     factors = [name for name in columns.used if hasattr(table[name], "cat")]
     try:
         with np.errstate(all="ignore"):
-            built = parsed.get_model_matrix(table, na_action="raise")
+            built: Any = parsed.get_model_matrix(table, na_action="raise")
     except (FormulaicError, ValueError, TypeError, ArithmeticError) as error:
         text_columns = f" (text stands in {factors})" if factors else ""
         raise ValueError(f"design {formula!r} cannot be built: {_first_line(error)}{text_columns}") from error
