@@ -29,11 +29,11 @@ class Labels:
         """Labels from one value per cell, bytes or anything with a text form.
 
         Raises:
-            ValueError: Some are missing (None or NaN), with how many and the first.
+            ValueError: Some are missing (None, NaN, pandas' NA), with how many and the first.
         """
         values = np.asarray(values)
         if values.dtype.kind in "Of":
-            missing = np.fromiter((value is None or value != value for value in values), bool, len(values))
+            missing = np.fromiter(map(_is_missing, values), bool, len(values))
             if missing.any():
                 raise ValueError(f"{missing.sum()} of {len(values)} are missing, first that of {missing.argmax()}")
         numeric = values.dtype.kind in "iuf"
@@ -68,6 +68,12 @@ class Labels:
         """Which cells have one of these labels."""
         codes = [code for code in map(self.code, names) if code is not None]
         return np.isin(self.codes, codes)
+
+
+def _is_missing(value: Any) -> bool:
+    """None, NaN, which differs from itself, or pandas' NA, of which nobody knows whether it does."""
+    differs = value != value
+    return value is None or not isinstance(differs, (bool, np.bool_)) or bool(differs)
 
 
 def stack_labels(parts: Iterable[Labels]) -> Labels:

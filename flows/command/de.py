@@ -10,22 +10,12 @@ import click
 from diffbio_flows.command.options import FILE, json_option, show
 
 
-def _contrast(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
-    parts = tuple(value.split(",")) if value else ()
-    if len(parts) in (0, 1):
-        return parts[0] if parts else None
-    if len(parts) != 3:
-        raise click.BadParameter(f"{value!r} is neither a coefficient nor FACTOR,LEVEL,REFERENCE")
-    return parts
-
-
 @click.command(short_help="Test which genes differ, as DESeq2 does.")
 @click.option("--counts", type=FILE, required=True, help="Raw counts: CSV or TSV of genes by samples, or .h5ad.")
 @click.option("--samples", type=FILE, help="CSV or TSV, a row per sample; an .h5ad file's own table if not given.")
 @click.option("--design", required=True, metavar="FORMULA", help="Over the samples' columns: '~ type + condition'.")
 @click.option(
     "--contrast",
-    callback=_contrast,
     metavar="FACTOR,LEVEL,REFERENCE",
     help="Or the name of a coefficient; the last one if not given.",
 )
@@ -70,7 +60,7 @@ def de(*, as_json: bool, sum_cells_by: str | None, output: Path, **arguments: An
     """
     from diffbio_flows.runs.differential_expression import expression_differences
 
-    columns = tuple(sum_cells_by.split(",")) if sum_cells_by else ()
+    columns = tuple(name.strip() for name in sum_cells_by.split(",")) if sum_cells_by else ()
     result = expression_differences(
         output=output,
         sum_cells_by=columns,

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from diffbio_core.operators.statistical.design import spelled_in_formula
 from diffbio_core.operators.statistical.differential_expression import DifferentialExpression, differential_expression
 from diffbio_core.operators.statistical.pseudobulk import pseudobulk
 from diffbio_core.problems import InputError, Problem
@@ -14,6 +17,7 @@ from diffbio_core.whole_file import whole_file
 from diffbio_flows.runs.places import check_folder
 from diffbio_io.tables import read_counts
 
+_OPTIONS = "contrast", "design", "reduced", "alpha", "filter-alpha", "alternative", "threshold", "layer"
 PLOTS = "ma", "dispersion", "p_values"
 _MISSING_EXTRA = Problem(
     "diffbio de", "a package that it needs is not installed", "Install them: pip install 'diffbio-core[expression]'."
@@ -39,7 +43,8 @@ def expression_differences(
         design: Formula over the columns of the sample table.
         output: CSV, or TSV by its ending; gzipped by its ending. Plots lie beside it.
         samples: CSV or TSV, a row per sample; an .h5ad file's own if None.
-        contrast: Coefficient, or (factor, level, reference level); the last coefficient if None.
+        contrast: Coefficient, or (factor, level, reference level), also as text with commas between; the last
+            coefficient if None.
         sum_cells_by: Columns of an .h5ad file's obs; cells that agree in them are added up to a sample first.
         min_cells: Samples of fewer cells are left out.
         plots: Whether to draw.
@@ -65,7 +70,9 @@ def expression_differences(
     found, known = table.counts, table.samples
     if table.ignored:
         shown = ", ".join(table.ignored[:5]) + (", ..." if len(table.ignored) > 5 else "")
-        tell(f"{counts}: {len(table.ignored)} columns are no samples and are left out: {shown}")
+        tell(f"{counts}: left out, as {samples} has no such sample: {len(table.ignored)} ({shown})")
+    if table.no_genes:
+        tell(f"{counts}: left out, as they are no genes: {', '.join(table.no_genes)}")
     layer = options.pop("layer", None)
     try:
         if sum_cells_by:
@@ -80,6 +87,7 @@ def expression_differences(
         raise InputError([_MISSING_EXTRA]) from error
     except ValueError as error:
         raise InputError([_problem(str(error), str(counts))]) from error
+    _tell_what_may_surprise(result, known, tell)
     with whole_file(output) as aside:
         separator = "\t" if ".tsv" in output.suffixes or ".txt" in output.suffixes else ","
         compression: Any = "gzip" if output.suffix == ".gz" else None
@@ -91,13 +99,39 @@ def expression_differences(
     return result
 
 
+def _tell_what_may_surprise(result: DifferentialExpression, samples: Any, tell: Callable[[str], None]) -> None:
+    design = result.model.design
+    for name in design.numbers:
+        if name in design.names and (np.asarray(samples[name]) % 1 == 0).all():
+            factor = f"C({spelled_in_formula(name)})"
+            tell(f"--design: {name!r} holds whole numbers and is continuous, a change per unit; {factor} is a factor")
+    for name, levels in design.levels.items():
+        words = [level for level in levels if not _is_number(level)]
+        if words and len(levels) - len(words) > 1:
+            tell(f"--design: {name!r} is a factor of {len(levels)} levels, as {words[0]!r} is no number")
+    genes, times = np.unique(result.model.counts.gene_names.astype(str), return_counts=True)
+    if (times > 1).any():
+        shown = ", ".join(genes[times > 1][:5]) + (", ..." if (times > 1).sum() > 5 else "")
+        tell(f"{(times > 1).sum()} genes are named more than once, and are tested row by row: {shown}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _problem(message: str, counts: str) -> Problem:
     """What the core refused, under the option that it is about."""
     word, _, rest = message.partition(" ")
-    option = word.removesuffix(":")
-    subject, message = (f"--{option}", rest) if option in ("contrast", "design") else (counts, message)
+    option = word.strip(":,").replace("_", "-")
+    subject, message = (f"--{option}", rest) if option in _OPTIONS else (counts, message)
     what, _, remedy = message.partition("; ")
-    remedy = remedy or "Check counts, samples, --design and --contrast"
+    remedy = remedy or (
+        "Check counts, samples, --design and --contrast" if subject == counts else "See diffbio de --help"
+    )
     return Problem(subject, what, f"{remedy[0].upper()}{remedy[1:]}.")
 
 

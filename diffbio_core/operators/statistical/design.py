@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
+
+_TINY = 1e-6
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Design:
         names: Of coefficients.
         two_groups: Whether the design is one factor of two levels.
         levels: Rows of the design by factor and level, and the samples of that level, for contrasts of levels.
+        numbers: Columns of numbers that the design takes as continuous, and the coefficients that they are in.
 
     Raises:
         ValueError: The matrix has no residual degrees of freedom, is not of full rank, or is not finite.
@@ -44,6 +47,7 @@ class Design:
     names: tuple[str, ...]
     two_groups: bool
     levels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]
+    numbers: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         samples, width = self.matrix.shape
@@ -103,18 +107,17 @@ class Design:
         """Find a contrast.
 
         Args:
-            asked: Name or number of a coefficient; (factor, level, reference level); or a number per coefficient. The
-                last coefficient if None.
+            asked: Name or number of a coefficient; (factor, level, reference level), or these as text with commas
+                between; or a number per coefficient. The last coefficient if None.
 
         Raises:
-            ValueError: There is no such coefficient, factor or level; the message lists those that there are.
+            ValueError: There is no such coefficient, factor or level; the message lists those that there are. None was
+                asked for, and the last coefficient is a level of expression, which is no difference.
         """
         if asked is None:
-            return self._coefficient(len(self.names) - 1)
+            return self._last_coefficient()
         if isinstance(asked, str):
-            if asked not in self.names:
-                raise ValueError(f"contrast: no coefficient {asked!r}; there are {list(self.names)}")
-            return self._coefficient(self.names.index(asked))
+            return self._named(asked)
         if isinstance(asked, (int, np.integer)):
             if not -len(self.names) <= asked < len(self.names):
                 raise ValueError(f"contrast: no coefficient number {asked}; there are {len(self.names)}")
@@ -134,7 +137,44 @@ class Design:
     def _coefficient(self, index: int) -> Contrast:
         return Contrast(self.names[index], np.eye(len(self.names))[index])
 
+    def _last_coefficient(self) -> Contrast:
+        last = self._coefficient(len(self.names) - 1)
+        same_everywhere = np.linalg.lstsq(self.matrix, np.ones(len(self.matrix)))[0]
+        if np.allclose(self.matrix @ same_everywhere, 1) and abs(last.weights @ same_everywhere) > _TINY:
+            raise ValueError(
+                f"contrast: the last coefficient, {last.name!r}, is how much is expressed, not a difference between "
+                f"samples; name it if it is meant, or ask for FACTOR,LEVEL,REFERENCE of the factors "
+                f"{sorted(self.levels)}"
+            )
+        return last
+
+    def _named(self, asked: str) -> Contrast:
+        """A coefficient or FACTOR,LEVEL,REFERENCE; names, too, may hold commas, as ``poly(age, 2)[1]`` does."""
+        if asked in self.names:
+            return self._coefficient(self.names.index(asked))
+        for factor, known in self.levels.items():
+            for level in known:
+                for reference in known:
+                    if asked == f"{factor},{level},{reference}":
+                        return self._levels(factor, level, reference)
+        parts = [part.strip() for part in asked.split(",")]
+        if len(parts) == 3:
+            return self._levels(*parts)
+        if len(parts) == 1:
+            raise ValueError(f"contrast: no coefficient {asked!r}; there are {list(self.names)}")
+        raise ValueError(
+            f"contrast: {asked!r} is neither a coefficient nor FACTOR,LEVEL,REFERENCE; "
+            f"there are the coefficients {list(self.names)} and the factors {sorted(self.levels)}"
+        )
+
     def _levels(self, factor: str, level: str, reference: str) -> Contrast:
+        if factor in self.numbers:
+            found = self.numbers[factor]
+            raise ValueError(
+                f"contrast: {factor!r} is a column of numbers, which the design takes as continuous, so that it has no "
+                f"levels; ask for its coefficient{'s' if len(found) > 1 else ''} {', '.join(map(repr, found))} (a "
+                f"change per unit), or write C({spelled_in_formula(factor)}) in the design to make a factor of it"
+            )
         if factor not in self.levels:
             raise ValueError(f"contrast: no factor {factor!r} in the design; there are {sorted(self.levels)}")
         known = self.levels[factor]
@@ -146,6 +186,11 @@ class Design:
         row, members = known[level]
         reference_row, reference_members = known[reference]
         return Contrast(f"{factor}: {level} vs {reference}", row - reference_row, members | reference_members)
+
+
+def spelled_in_formula(column: str) -> str:
+    """A column's name as formulas have it: in backticks where it is no word."""
+    return column if column.isidentifier() else f"`{column}`"
 
 
 def _is_two_groups(matrix: Float[np.ndarray, "samples coefficients"]) -> bool:

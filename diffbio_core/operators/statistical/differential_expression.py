@@ -194,7 +194,9 @@ def differential_expression(
         if not 0 < value < 1:
             raise ValueError(f"{name} must lie between 0 and 1, got {value}")
     if reduced is not None and (threshold > 0 or alternative != "greaterAbs"):
-        raise ValueError("a likelihood-ratio test knows no threshold and no alternative; leave out reduced or these")
+        raise ValueError(
+            "reduced asks for a likelihood-ratio test, which knows no threshold and no alternative; leave out either"
+        )
     found, table = as_sample_counts(counts, samples, layer=layer)
     design = as_design(design, table)
     chosen = design.contrast(contrast)
@@ -204,7 +206,7 @@ def differential_expression(
             f"contrast {chosen.name!r} combines coefficients, and only one can be shrunken; "
             f"set another reference level, or take one of {list(design.names)}"
         )
-    smaller = None if reduced is None else as_design(reduced, table).matrix
+    smaller = None if reduced is None else _reduced_design(reduced, table)
     model = fit_count_model(
         found, design, size_factors=size_factors, trend=trend, replicates_to_replace=replicates_to_replace
     )
@@ -224,3 +226,10 @@ def differential_expression(
     return DifferentialExpression(
         model, chosen, "Wald" if smaller is None else "LRT", tested, p_values, filtered, shrunken, alpha
     )
+
+
+def _reduced_design(reduced: Any, samples: Any) -> Float[np.ndarray, "samples fewer"]:
+    try:
+        return as_design(reduced, samples).matrix
+    except ValueError as error:
+        raise ValueError(f"reduced {error}") from error

@@ -49,7 +49,7 @@ def wald_test(
     if alternative not in ALTERNATIVES:
         raise ValueError(f"alternative must be one of {ALTERNATIVES}, got {alternative!r}")
     if not threshold >= 0:
-        raise ValueError(f"threshold of the log2 fold change must not be negative, got {threshold}")
+        raise ValueError(f"threshold, a log2 fold change, must not be negative, got {threshold}")
     if alternative == "lessAbs" and threshold == 0:
         raise ValueError("alternative 'lessAbs' needs a positive threshold")
     change = model.fold_change(contrast)
@@ -92,9 +92,7 @@ def likelihood_ratio_test(
     if reduced.shape[0] != full.shape[0] or degrees < 1:
         raise ValueError(f"reduced design of shape {reduced.shape} is not smaller than the design of {full.shape}")
     if np.linalg.matrix_rank(np.column_stack([full, reduced])) > full.shape[1]:
-        raise ValueError(
-            "the reduced design is not part of the design: its columns are no combinations of the design's"
-        )
+        raise ValueError("reduced design is not part of the design: its columns are no combinations of the design's")
     wald = wald_test(model, contrast)
     statistic = np.full(model.counts.genes, np.nan)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def as_sample_counts(counts: Any, samples: Any = None, *, layer: str | None = No
         return counts, samples
     if hasattr(counts, "obs") and hasattr(counts, "var_names"):
         if layer is not None and layer not in counts.layers:
-            raise ValueError(f"AnnData has no layer {layer!r}; it has {sorted(counts.layers)}")
+            raise ValueError(f"layer {layer!r} is not in the AnnData; it has {sorted(counts.layers)}")
         values = counts.X if layer is None else counts.layers[layer]
         names, genes = list(counts.obs_names), list(counts.var_names)
         found = SampleCounts(values, names, genes)
@@ -77,10 +78,13 @@ def _names_samples(names: Any, samples: Any) -> int:
 def _in_order(samples: Any, names: list[Any]) -> Any:
     """Rows of the table by the counts' sample names."""
     known = [str(name) for name in samples.index]
-    twice = sorted({name for name in known if known.count(name) > 1})
-    if twice:
-        raise ValueError(f"sample table: {twice} are named more than once")
-    missing = [str(name) for name in names if str(name) not in known]
+    wanted = [str(name) for name in names]
+    for what, listed in (("sample table", known), ("counts", wanted)):
+        twice = sorted(name for name, times in Counter(listed).items() if times > 1)
+        if twice:
+            raise ValueError(f"{what}: samples {twice[:10]} are named more than once")
+    places = {name: place for place, name in enumerate(known)}
+    missing = [name for name in wanted if name not in places]
     if missing:
-        raise ValueError(f"sample table: no row for {missing} of the counts; it has {known[:10]}")
-    return samples.iloc[[known.index(str(name)) for name in names]]
+        raise ValueError(f"sample table: no row for {missing[:10]} of the counts; it has {known[:10]}")
+    return samples.iloc[[places[name] for name in wanted]]

@@ -17,7 +17,8 @@ def size_factors_by_ratio(counts: SampleCounts) -> Float[np.ndarray, " samples"]
     means = _log_geometric_means(counts, zeros_count=False)
     if not np.isfinite(means).any():
         raise ValueError(
-            "size factors: every gene has a zero in some sample, so that no geometric mean exists; use kind='poscounts'"
+            "size factors: every gene has a zero in some sample, so that no geometric mean exists; "
+            "ask for 'poscounts' or 'auto'"
         )
     return _median_ratios(counts, means)
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from diffbio_core.sources.labels import Labels, safe_decode_array, stack_labels
@@ -14,7 +15,7 @@ def test_labels_are_places_in_a_sorted_vocabulary():
     assert labels.isin(["a", "c", "absent"]).tolist() == [False, True, False, True]
 
 
-@pytest.mark.parametrize("missing", [None, float("nan")])
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])
 def test_missing_labels_are_counted(missing):
     with pytest.raises(ValueError, match="2 of 3 are missing, first that of 1"):
         Labels.of(np.array(["a", missing, missing], dtype=object))

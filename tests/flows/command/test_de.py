@@ -43,9 +43,36 @@ def test_a_table_with_deseq2s_numbers_and_three_plots(diffbio, files, tmp_path):
     assert all((tmp_path / plot).read_bytes().startswith(b"\x89PNG") for plot in plots)
 
 
+def test_what_may_surprise_is_told(diffbio_here, files, tmp_path):
+    counts, samples, _ = deseq2_results("paired")
+    counts = counts.iloc[:, :300].rename(columns=dict(zip(counts.columns, ["00001", "1.10", "1.10"], strict=False)))
+    counts.assign(__ambiguous=7).T.to_csv(tmp_path / "counts.csv", index_label="")
+    batches = ["1", "2", "late", "1", "2", "late", "1"]
+    samples.iloc[:-1].assign(**{"the day": [1, 2, 3, 4, 5, 6, 8], "batch": batches}).to_csv(tmp_path / "samples.csv")
+
+    done = diffbio_here(
+        *("de", "--counts", tmp_path / "counts.csv", "--samples", tmp_path / "samples.csv", "--no-plots"),
+        *("--output", tmp_path / "T.csv", "--design", "~ `the day` + batch + dex"),
+    )
+
+    assert done.returncode == 0
+    told = " ".join(done.stderr.split())
+    assert f"has no such sample: 1 ({samples.index[-1]})" in told
+    assert "'the day' holds whole numbers and is continuous, a change per unit; C(`the day`) is a factor" in told
+    assert "1 genes are named more than once, and are tested row by row: 1.10" in told
+    assert "left out, as they are no genes: __ambiguous" in told
+    assert "'batch' is a factor of 3 levels, as 'late' is no number" in told
+    genes = [line.split(",")[0] for line in (tmp_path / "T.csv").read_text().splitlines()]
+    assert genes[1:4] == ["00001", "1.10", "1.10"]
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [
+        (("--reduced", "~ donor"), "--reduced: design '~ donor': the sample table has no column ['donor']"),
+        (("--reduced", "~ cell + dex"), "--reduced: design of shape"),
+        (("--threshold", "-1"), "--threshold: a log2 fold change, must not be negative, got -1"),
+        (("--alpha", "2"), "--alpha: must lie between 0 and 1, got 2"),
         (("--contrast", "dex,trt"), "neither a coefficient nor FACTOR,LEVEL,REFERENCE"),
         (("--contrast", "dex,trt,none"), "--contrast: factor 'dex' has no level 'none'. There are ['trt', 'untrt']."),
         (("--design", "~ donor"), "--design: '~ donor': the sample table has no column ['donor']"),

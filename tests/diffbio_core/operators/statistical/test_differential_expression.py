@@ -147,3 +147,7 @@ def test_what_cannot_be_done_is_refused(paired):
         differential_expression(counts, "~ cell", ("cell", "c1", "c2"), samples=samples, shrink=True)
     with pytest.raises(ValueError, match=r"sample table: no row for \['s7'\]"):
         differential_expression(counts, "~ dex", samples=samples.iloc[:-1])
+    with pytest.raises(ValueError, match=r"counts: samples \['s0'\] are named more than once"):
+        differential_expression(pd.concat([counts, counts.iloc[:1]]), "~ dex", samples=samples)
+    with pytest.raises(ValueError, match=r"sample table: samples \['s7'\] are named more than once"):
+        differential_expression(counts, "~ dex", samples=pd.concat([samples, samples.iloc[-1:]]))
