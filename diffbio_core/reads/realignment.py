@@ -9,6 +9,8 @@ is aligned up to them, as GATK's IndelRealigner tried known ones. What becomes o
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numba
 import numpy as np
 from jaxtyping import UInt8
@@ -48,6 +50,7 @@ MIN_READS = 2
 _NEAR = 8  # positions within which clips count as at one place
 _DIFFERING = 10  # one of so many bases may differ from the reference behind a gap
 _MATCH, _MISMATCH, _GAP = 1, -4, -5  # as bwa scores, but a gap that other reads show costs little
+_MOST_BEFORE = 24  # clipped bases before a gap: changes near it make an aligner clip them, too
 _LEAST_BESIDE = 3  # bases of a read on either side of a gap
 
 
@@ -63,7 +66,8 @@ def realign_reads(
         first: Position of the first of these.
 
     Returns:
-        The bytes that the table's offsets point into now.
+        The bytes that the table's offsets point into now. Records that changed have no tags, and their insertion is
+        spelled as most reads spell it.
     """
     counted = (table.fate == USED) | (table.fate == MATE_OVERLAP)
     indels = _agreed(*_propose(raw, table.offset, table.alignment_start, table.end, counted, reference, first))
@@ -81,21 +85,42 @@ def realign_reads(
     return np.concatenate([raw, records])
 
 
-def _agreed(anchor, length, sequence_start, sequence):
-    """Indels that enough reads propose, in order of anchor."""
-    keys: dict[tuple, int] = {}
-    for place in range(anchor.size):
+def _agreed(
+    anchor: np.ndarray, length: np.ndarray, sequence_start: np.ndarray, sequence: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Indels that enough reads propose, in order of anchor.
+
+    Inserted bases of one place and length that differ in a few of them are one insertion, with the commonest bases;
+    where none is, those of the insertion that most reads spell alike.
+    """
+    proposed: dict[tuple[int, int], Counter[bytes]] = {}
+    for place, key in enumerate(zip(anchor.tolist(), length.tolist(), strict=True)):
         bases = sequence[sequence_start[place] : sequence_start[place + 1]].tobytes()
-        key = (int(anchor[place]), int(length[place]), bases)
-        keys[key] = keys.get(key, 0) + 1
-    kept = sorted(key for key, number in keys.items() if number >= MIN_READS)
-    sequences = [np.frombuffer(bases, np.uint8) for _, _, bases in kept]
+        proposed.setdefault(key, Counter())[bases] += 1
+    kept: list[tuple[int, int, np.ndarray]] = []
+    for key, spelled in sorted(proposed.items()):
+        # In an order of their own, so that none depends on the order of the reads.
+        left = sorted(spelled, key=lambda bases: (-spelled[bases], bases))
+        while left:
+            first = np.frombuffer(left[0], np.uint8)
+            like = [each for each in left if np.sum(np.frombuffer(each, np.uint8) != first) <= first.size // _DIFFERING]
+            left = [each for each in left if each not in like]
+            if sum(spelled[each] for each in like) >= MIN_READS:
+                kept.append((*key, _commonest(like, spelled)))
     return (
-        np.array([key[0] for key in kept], np.int64),
-        np.array([key[1] for key in kept], np.int64),
-        np.cumsum([0, *map(len, sequences)]).astype(np.int64),
-        np.concatenate([np.empty(0, np.uint8), *sequences]),
+        np.array([anchor for anchor, _, _ in kept], np.int64),
+        np.array([length for _, length, _ in kept], np.int64),
+        np.cumsum([0, *(bases.size for _, _, bases in kept)]).astype(np.int64),
+        np.concatenate([np.empty(0, np.uint8), *(bases for _, _, bases in kept)]),
     )
+
+
+def _commonest(like: list[bytes], spelled: Counter[bytes]) -> UInt8[np.ndarray, " bases"]:
+    """The commonest base in each place of sequences of one length; of equally common ones that of the first."""
+    votes = np.zeros((len(like[0]), N_BASE + 1), np.int64)
+    for place, each in enumerate(like):
+        votes[np.arange(len(each)), np.frombuffer(each, np.uint8)] += 2 * len(like) * spelled[each] - place
+    return votes.argmax(1).astype(np.uint8)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -135,54 +160,79 @@ def _clips(raw, record):
 
 
 @numba.njit(cache=True, nogil=True)
-def _differing(codes, low, high, reference, at):
-    """Bases of a read in [low, high) that differ from the reference from a position on, counted until too many do."""
-    if at < 0 or at + high - low > reference.size:
-        return high - low
-    allowed = (high - low) // _DIFFERING
-    differ = 0
-    for step in range(high - low):
-        if codes[low + step] != reference[at + step] or codes[low + step] >= N_BASE:
-            differ += 1
-            if differ > allowed:
-                return high - low
-    return differ
+def _base(sequence, at):
+    return sequence[at] if 0 <= at < sequence.size else np.uint8(N_BASE)
 
 
 @numba.njit(cache=True, nogil=True)
-def _gap_behind(codes, size, low, reference, at):
-    """Length of the gap behind which a clipped end [low, size) fits, from a position on; 0 where none does.
+def _split(codes, low, high, step, reference, at, inserted, skipped, before, least):
+    """How many bases of a clipped end lie before a gap, and how many differ from the reference then.
 
-    Of several the one that leaves the fewest bases differing, of these the shortest.
+    Args:
+        codes: Base codes of the read.
+        low: Its clipped base next to the aligned ones.
+        high: Number of its clipped bases.
+        step: 1 where they follow the aligned ones, -1 where they stand before them.
+        reference: Base codes by column.
+        at: Column that the clipped base would have without a gap.
+        inserted: Bases of the read in the gap.
+        skipped: Columns of the reference in the gap; negative where the read goes back.
+        before: Of the bases before the gap how many differ, by how many there are.
+        least: Bases that may differ, less one.
+
+    Returns:
+        Bases before the gap, and bases that differ: ``least`` where no fewer do.
     """
-    best, least = np.int64(0), np.int64(size)
-    number = size - low
-    if number >= MIN_FITTING:
-        for gap in range(SHORTEST, LONGEST + 1):
-            differ = _differing(codes, low, size, reference, at + gap)
-            if differ <= number // _DIFFERING and differ < least:
-                best, least = -np.int64(gap), differ
-    for gap in range(SHORTEST, min(LONGEST, number - MIN_FITTING) + 1):
-        differ = _differing(codes, low + gap, size, reference, at)
-        if differ <= (number - gap) // _DIFFERING and differ < least:
-            best, least = np.int64(gap), differ
-    return best
+    most = min(before.size - 1, high - inserted - MIN_FITTING)
+    if most < 0:
+        return np.int64(0), least
+    differ = np.int64(0)
+    place = high - 1
+    while place >= most + inserted:
+        base = codes[low + step * place]
+        if base != _base(reference, at + step * (place - inserted + skipped)) or base >= N_BASE:
+            differ += 1
+            if differ >= least:
+                return np.int64(0), least
+        place -= 1
+    split, fewest = np.int64(0), least
+    for length in range(most, -1, -1):
+        if before[length] + differ < fewest:
+            split, fewest = np.int64(length), before[length] + differ
+        if length > 0:
+            base = codes[low + step * (length - 1 + inserted)]
+            if base != _base(reference, at + step * (length - 1 + skipped)) or base >= N_BASE:
+                differ += 1
+                if differ >= least:
+                    break
+    return split, fewest
 
 
 @numba.njit(cache=True, nogil=True)
-def _gap_before(codes, high, reference, at):
-    """The same of a clipped start [0, high), which a read aligned from a position on has."""
-    best, least = np.int64(0), np.int64(high)
-    if high >= MIN_FITTING:
-        for gap in range(SHORTEST, LONGEST + 1):
-            differ = _differing(codes, 0, high, reference, at - gap - high)
-            if differ <= high // _DIFFERING and differ < least:
-                best, least = -np.int64(gap), differ
-    for gap in range(SHORTEST, min(LONGEST, high - MIN_FITTING) + 1):
-        differ = _differing(codes, 0, high - gap, reference, at - (high - gap))
-        if differ <= (high - gap) // _DIFFERING and differ < least:
-            best, least = np.int64(gap), differ
-    return best
+def _gap_in_clip(codes, low, high, step, reference, at):
+    """Length of the gap beyond which a clipped end fits, 0 where none does, and how many of its bases lie before the gap.
+
+    Of several the one that leaves the fewest bases differing, of these the shortest. Of a tandem duplication the end
+    may hold the second copy alone: it is told by what it fits if the read goes back, the last value. See `_split`.
+    """
+    before = np.zeros(min(high, _MOST_BEFORE) + 1, np.int64)
+    for place in range(before.size - 1):
+        base = codes[low + step * place]
+        differs = base != _base(reference, at + step * place) or base >= N_BASE
+        before[place + 1] = before[place] + differs
+    gap, split, copied = np.int64(0), np.int64(0), False
+    least = high // _DIFFERING + 1
+    for length in range(SHORTEST, LONGEST + 1):
+        found, differ = _split(codes, low, high, step, reference, at, 0, length, before, least)
+        if differ < least:
+            gap, split, copied, least = -np.int64(length), found, False, differ
+        found, differ = _split(codes, low, high, step, reference, at, length, 0, before, least)
+        if differ < least:
+            gap, split, copied, least = np.int64(length), found, False, differ
+        found, differ = _split(codes, low, high, step, reference, at, 0, -length, before, least)
+        if differ < least:
+            gap, split, copied, least = np.int64(length), found, True, differ
+    return gap, split, copied
 
 
 @numba.njit(cache=True, nogil=True)
@@ -220,20 +270,22 @@ def _propose(raw, offset, start, end, counted, reference, first):
         left, right, gapless = _clips(raw, record)
         bases = np.int64(-1)
         for side in range(2 + (not gapless)):
-            gap, at, inserted = np.int64(0), np.int64(0), np.int64(0)
+            gap, at, inserted, copied = np.int64(0), np.int64(0), np.int64(0), False
             if side == 0 and left >= MIN_CLIPPED:
                 at = start[read] - first
                 if 0 <= at < size and clipped[min(at + _NEAR, size)] - clipped[max(at - _NEAR, 0)] >= MIN_READS:
                     bases = _decode(raw, record, codes) if bases < 0 else bases
-                    gap = _gap_before(codes, left, reference, at)
-                    inserted = left - gap
-                    at = at + min(gap, 0)
+                    gap, split, copied = _gap_in_clip(codes, left - 1, left, -1, reference, at - 1)
+                    at -= split
+                    inserted = at if copied else left - split - gap
+                    at += min(gap, 0)
             elif side == 1 and right >= MIN_CLIPPED:
                 at = end[read] - first
                 if 0 <= at < size and clipped[min(at + _NEAR, size)] - clipped[max(at - _NEAR, 0)] >= MIN_READS:
                     bases = _decode(raw, record, codes) if bases < 0 else bases
-                    gap = _gap_behind(codes, bases, bases - right, reference, at)
-                    inserted = bases - right
+                    gap, split, copied = _gap_in_clip(codes, bases - right, right, 1, reference, at)
+                    at += split
+                    inserted = at - gap if copied else bases - right + split
             elif side == 2:
                 gap, at, inserted = _only_gap(raw, record)
                 at = at + start[read] - first
@@ -241,7 +293,7 @@ def _propose(raw, offset, start, end, counted, reference, first):
                     gap = np.int64(0)
                 if gap > 0:
                     bases = _decode(raw, record, codes) if bases < 0 else bases
-            if gap == 0 or at < 1 or at + max(-gap, 0) > size:
+            if gap == 0 or at < 1 or at + max(-gap, 0) > size or (copied and not 0 <= inserted <= size - gap):
                 continue
             if number == anchor.size:
                 anchor = np.concatenate((anchor, np.empty_like(anchor)))
@@ -251,7 +303,7 @@ def _propose(raw, offset, start, end, counted, reference, first):
             if used + max(gap, 0) > sequence.size:
                 sequence = np.concatenate((sequence, np.empty_like(sequence)))
             if gap > 0:
-                sequence[used : used + gap] = codes[inserted : inserted + gap]
+                sequence[used : used + gap] = (reference if copied else codes)[inserted : inserted + gap]
             anchor[number] = _leftmost(reference, at - 1, gap, sequence[used : used + max(gap, 0)]) + first
             length[number] = gap
             sequence_start[number + 1] = used + max(gap, 0)
@@ -381,7 +433,9 @@ def _align_through(raw, offset, start, end, counted, reference, first, anchor, l
             ]
         )
         place[read] = used + 4
-        used += _write_with(raw, record, position[read], operations, records[used : used + written])
+        size = _write_with(raw, record, position[read], operations, records[used : used + written])
+        _spell(records, used + 4, before, sequence[sequence_start[chosen] : sequence_start[chosen + 1]])
+        used += size
     return records[:used], place, position, stop
 
 
@@ -416,8 +470,7 @@ def _try(codes, left, right, size, begin, reference, anchor, gap, inserted, from
         return none, left, right
     score = np.int64(_GAP)
     for step in range(max(gap, 0)):
-        if codes[before + step] != inserted[step]:
-            score += _MISMATCH
+        score += _MATCH if codes[before + step] == inserted[step] else _MISMATCH
     low, high = before, behind
     total, most = np.int64(0), np.int64(0)
     for step in range(before - 1, -1, -1):
@@ -477,6 +530,17 @@ def _write_with(raw, record, position, operations, target):
     rest = (length + 1) // 2 + length
     target[at : at + rest] = raw[bases : bases + rest]
     return at + rest
+
+
+@numba.njit(cache=True, nogil=True)
+def _spell(records, record, start, bases):
+    """Write bases over those of a record from one of them on: errors are no part of an insertion."""
+    sequence = record + 32 + np.int64(records[record + 8]) + 4 * little_endian_16(records, record + 12)
+    for step in range(bases.size):
+        at = sequence + (start + step) // 2
+        nibble = 15 if bases[step] >= N_BASE else 1 << np.int64(bases[step])
+        kept = np.int64(records[at])
+        records[at] = kept & 15 | nibble << 4 if (start + step) % 2 == 0 else kept & 240 | nibble
 
 
 @numba.njit(cache=True, nogil=True)

@@ -1,6 +1,7 @@
 """Reads clipped at long insertions and deletions are aligned through them, and no others."""
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -108,6 +109,48 @@ def test_what_reads_are_aligned_with_proposes_it_to_those_that_are_clipped(tmp_p
     assert short.cigar == "104M46S"
     found = alignments([*aligned, short], tmp_path=tmp_path)
     assert found[short.name] == (AT + 1 - 104, "104M40I6M")
+
+
+def test_of_a_tandem_duplication_reads_need_not_reach_its_second_end(tmp_path):
+    unit = REFERENCE[AT + 1 : AT + 25]
+    duplicated = REFERENCE[: AT + 1] + unit + REFERENCE[AT + 1 :]
+    # An aligner takes the first copy for the reference's and clips where the second begins, or ends.
+    left = [
+        Sam(start, f"{AT + 25 - start}M{100 - AT - 25 + start}S", duplicated[start : start + 100], name=f"l{start}")
+        for start in (AT - 59, AT - 57)
+    ]
+    right = [
+        Sam(AT + 1, f"{AT + 25 - start}S{75 - AT + start}M", duplicated[start : start + 100], name=f"r{start}")
+        for start in (AT + 10, AT + 11)
+    ]
+    assert [read.cigar for read in [*left, *right]] == ["84M16S", "82M18S", "15S85M", "14S86M"]
+    whole = [(AT - 40, f"{AT + 25 + 40 - AT}M{35}S")]
+    through = [Sam(start, cigar, duplicated[start : start + 100], name="whole") for start, cigar in whole]
+    found = alignments([*left, *right, *through], tmp_path=tmp_path)
+    # As far left as it goes: the base before the copies is that which they end with.
+    assert REFERENCE[AT] == unit[-1]
+    assert found["whole"] == (AT - 40, "40M24I36M")
+
+
+def test_inserted_bases_are_spelled_as_most_reads_spell_them(tmp_path):
+    reads = clipped(INSERTION, range(1410, 1440, 5), 150, AT + 1)
+    wrong = AT + 1 + 20 - reads[0].start
+    other = {"A": "C", "C": "G", "G": "T", "T": "A"}[reads[0].sequence[wrong]]
+    changed = reads[0].sequence[:wrong] + other + reads[0].sequence[wrong + 1 :]
+    raw = record_bytes(
+        write_bam(tmp_path / "reads.bam", [replace(reads[0], sequence=changed), *reads[1:]], {"c1": LENGTH})
+    )
+    found = scan_records(raw, INTERVAL, codes())
+    assert {cigar.count("40I") for _, cigar in used(found).values()} == {1}
+    grid = WindowGrid(4096, 256, 1)
+    (shard,) = grid.shards("c1", LENGTH, [(0, LENGTH)])
+    interval = shard_interval(shard, grid, LENGTH, 0)
+    here = codes(interval)
+    planes = pack_shard(scan_records(raw, interval, here), interval.under(here), shard, grid, LENGTH)
+    (insertion,) = np.flatnonzero(planes.candidates.length > 0)
+    assert np.diff(planes.candidates.support_start)[insertion] == len(reads)
+    start = planes.candidates.sequence_start[insertion]
+    assert (planes.candidates.sequence[start : start + 40] == encode_bases(INSERTED)).all()
 
 
 def test_reads_that_fit_the_reference_stay_as_they_are(tmp_path):
