@@ -39,7 +39,7 @@ LONGEST = 128
 """Longest (bp)."""
 
 MIN_CLIPPED = 6
-"""Clipped bases from which a read's end proposes an indel if they fit."""
+"""Clipped bases from which a read's end tells that something is there."""
 
 MIN_FITTING = 12
 """Clipped bases that must fit the reference behind a gap."""
@@ -50,6 +50,7 @@ MIN_READS = 2
 _NEAR = 8  # positions within which clips count as at one place
 _DIFFERING = 10  # one of so many bases may differ from the reference behind a gap
 _MATCH, _MISMATCH, _GAP = 1, -4, -5  # as bwa scores, but a gap that other reads show costs little
+_WORD = 8
 _MOST_BEFORE = 24  # clipped bases before a gap: changes near it make an aligner clip them, too
 _LEAST_BESIDE = 3  # bases of a read on either side of a gap
 
@@ -165,6 +166,32 @@ def _base(sequence, at):
 
 
 @numba.njit(cache=True, nogil=True)
+def _word(codes, start):
+    """Some bases as one number; those that are none count as others."""
+    word = 0
+    for step in range(_WORD):
+        word = word << 2 | codes[start + step] & 3
+    return word
+
+
+@numba.njit(cache=True, nogil=True)
+def _words(codes):
+    """The number of the bases from each place on."""
+    words = np.full(codes.size, -1, np.int32)
+    word = 0
+    for place in range(codes.size):
+        word = (word << 2 | codes[place] & 3) & ((1 << 2 * _WORD) - 1)
+        if place >= _WORD - 1:
+            words[place - _WORD + 1] = word
+    return words
+
+
+@numba.njit(cache=True, nogil=True)
+def _at(words, place):
+    return words[place] if 0 <= place < words.size else np.int32(-1)
+
+
+@numba.njit(cache=True, nogil=True)
 def _split(codes, low, high, step, reference, at, inserted, skipped, before, least):
     """How many bases of a clipped end lie before a gap, and how many differ from the reference then.
 
@@ -209,12 +236,14 @@ def _split(codes, low, high, step, reference, at, inserted, skipped, before, lea
 
 
 @numba.njit(cache=True, nogil=True)
-def _gap_in_clip(codes, low, high, step, reference, at):
-    """Length of the gap beyond which a clipped end fits, 0 where none does, and how many of its bases lie before the gap.
+def _gap_in_clip(codes, low, high, step, reference, words, at):
+    """Length of the gap beyond which a clipped end fits, 0 where none does, and how many bases of it lie before that.
 
     Of several the one that leaves the fewest bases differing, of these the shortest. Of a tandem duplication the end
     may hold the second copy alone: it is told by what it fits if the read goes back, the last value. See `_split`.
     """
+    if high < MIN_FITTING:
+        return np.int64(0), np.int64(0), False
     before = np.zeros(min(high, _MOST_BEFORE) + 1, np.int64)
     for place in range(before.size - 1):
         base = codes[low + step * place]
@@ -222,7 +251,20 @@ def _gap_in_clip(codes, low, high, step, reference, at):
         before[place + 1] = before[place] + differs
     gap, split, copied = np.int64(0), np.int64(0), False
     least = high // _DIFFERING + 1
+    # Either of two words of the outermost bases must fit: so most gaps need no further look.
+    outermost = low + high - _WORD if step == 1 else low - high + 1
+    word, column = _word(codes, outermost), (at + high - _WORD if step == 1 else at - high + 1)
+    second = _word(codes, outermost - step * _WORD) if high >= 2 * _WORD else word
+    beside = -step * _WORD if high >= 2 * _WORD else 0
     for length in range(SHORTEST, LONGEST + 1):
+        ahead, behind = column + step * length, column - step * length
+        if not (
+            _at(words, ahead) == word
+            or _at(words, behind) == word
+            or _at(words, ahead + beside) == second
+            or _at(words, behind + beside) == second
+        ):
+            continue
         found, differ = _split(codes, low, high, step, reference, at, 0, length, before, least)
         if differ < least:
             gap, split, copied, least = -np.int64(length), found, False, differ
@@ -257,6 +299,10 @@ def _propose(raw, offset, start, end, counted, reference, first):
         proposing[read] |= not gapless
     for place in range(size):
         clipped[place + 1] += clipped[place]
+    if not proposing.any():
+        none = np.empty(0, np.int64)
+        return none, none, np.zeros(1, np.int64), np.empty(0, np.uint8)
+    words = _words(reference)
     codes = np.empty(longest + 1, np.uint8)
     anchor = np.empty(64, np.int64)
     length = np.empty(64, np.int64)
@@ -275,7 +321,7 @@ def _propose(raw, offset, start, end, counted, reference, first):
                 at = start[read] - first
                 if 0 <= at < size and clipped[min(at + _NEAR, size)] - clipped[max(at - _NEAR, 0)] >= MIN_READS:
                     bases = _decode(raw, record, codes) if bases < 0 else bases
-                    gap, split, copied = _gap_in_clip(codes, left - 1, left, -1, reference, at - 1)
+                    gap, split, copied = _gap_in_clip(codes, left - 1, left, -1, reference, words, at - 1)
                     at -= split
                     inserted = at if copied else left - split - gap
                     at += min(gap, 0)
@@ -283,7 +329,7 @@ def _propose(raw, offset, start, end, counted, reference, first):
                 at = end[read] - first
                 if 0 <= at < size and clipped[min(at + _NEAR, size)] - clipped[max(at - _NEAR, 0)] >= MIN_READS:
                     bases = _decode(raw, record, codes) if bases < 0 else bases
-                    gap, split, copied = _gap_in_clip(codes, bases - right, right, 1, reference, at)
+                    gap, split, copied = _gap_in_clip(codes, bases - right, right, 1, reference, words, at)
                     at += split
                     inserted = at - gap if copied else bases - right + split
             elif side == 2:
