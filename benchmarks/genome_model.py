@@ -132,4 +132,7 @@ def merge(tasks: list[ShardTask], records: int, folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    # What workers run is sent by its name, as in a run; that of a script would be sent in full with each shard.
+    import genome_model
+
+    genome_model.main()

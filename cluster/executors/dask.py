@@ -236,6 +236,8 @@ class DaskExecutor:
             # one; where it is not, its tasks have been given to others by then.
             "distributed.scheduler.worker-ttl": SILENT_TIMES_PATIENCE * self.config.patience,
             "distributed.admin.log-length": 0,
+            # A worker takes this process's word over that of its environment.
+            "distributed.worker.profile.enabled": False,
         }
         self._stack.enter_context(dask.config.set(settings))
         # Kept from the terminal, not from whoever else listens to Dask's logger.

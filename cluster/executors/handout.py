@@ -6,6 +6,7 @@ import itertools
 import logging
 import queue
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,11 +14,17 @@ from typing import Any, Generic, TypeVar, cast
 
 from distributed import Client, Future
 
+from diffbio_cluster.executors.preparation import Unpacking, packed
 from diffbio_cluster.patience import Patience
 
 Task = TypeVar("Task")
 
 logger = logging.getLogger("diffbio_cluster")
+
+# Results that are fetched together, as a share of the tasks handed out, and how long the first of them waits for the
+# others (s): a message with several costs little more than one with one, and a worker has its next task already.
+_TOGETHER = 1 / 16
+_TOGETHER_SECONDS = 0.05
 
 
 @dataclass(eq=False)
@@ -73,6 +80,8 @@ class HandOut(Generic[Task]):
         self._handed: dict[Future, _Handed[Task]] = {}
         self._resources = dict(resources) if resources else None
         self._pinned = pinned
+        self._group: str | None = None
+        self._grouped = self._threads = 0
         self._open = 0
         self._all_given = False
 
@@ -93,7 +102,7 @@ class HandOut(Generic[Task]):
             count: How many.
             threads: Of each live worker, by its address.
         """
-        now = self._clock()
+        now, self._threads = self._clock(), sum(threads.values())
         handed = [_Handed(task, self._name(task), now) for task in itertools.islice(tasks, max(0, count))]
         self._all_given |= len(handed) < count
         if handed:
@@ -111,10 +120,9 @@ class HandOut(Generic[Task]):
         while not ended and (left := until - self._clock()) > 0:
             try:
                 futures = [self._ended.get(timeout=left)]
-                while not self._ended.empty():
-                    futures.append(self._ended.get())
             except queue.Empty:
                 break
+            futures += self._others(_TOGETHER * len(self) - 1)
             tasks: set[_Handed[Task]] = set()
             for future in futures:
                 handed = self._handed.get(future)  # None where its task's result came from another worker
@@ -122,6 +130,17 @@ class HandOut(Generic[Task]):
                     tasks.add(handed)
                     ended[future] = handed.name
         return ended
+
+    def _others(self, enough: float) -> list[Future]:
+        """What else has ended, or ends soon if that is less than enough."""
+        futures: list[Future] = []
+        until = self._clock() + _TOGETHER_SECONDS
+        with suppress(queue.Empty):
+            while len(futures) < enough and (left := until - self._clock()) > 0:
+                futures.append(self._ended.get(timeout=left))
+            while True:
+                futures.append(self._ended.get_nowait())
+        return futures
 
     def close(self, future: Future) -> None:
         """Takes a task for done, whose result has been fetched."""
@@ -189,8 +208,9 @@ class HandOut(Generic[Task]):
         restricted = (self._stuck or self._pinned) and workers
         # All at once: what the scheduler does with a graph takes as long for one task as for many.
         futures = self._client.map(
-            self._function,
-            [one.task for one in handed],
+            Unpacking(self._function),
+            [packed(one.task) for one in handed],
+            key=self._keys(len(handed)),
             pure=False,
             workers=workers if restricted else None,
             resources=self._resources,
@@ -199,6 +219,18 @@ class HandOut(Generic[Task]):
             self._handed[future] = one
             one.futures.append(future)
             future.add_done_callback(self._ended.put)
+
+    def _keys(self, number: int) -> list[tuple[str, int]]:
+        """Dask's names of the next tasks, in groups that are small beside the cluster.
+
+        Tasks of a group larger than twice the cluster's threads stay with the scheduler until a thread is idle, which
+        then waits for its next task.
+        """
+        if self._group is None or self._grouped + number > 2 * self._threads:
+            self._group, self._grouped = f"{type(self._function).__name__}-{uuid.uuid4()}", 0
+        first = self._grouped
+        self._grouped += number
+        return [(self._group, first + place) for place in range(number)]
 
     def _free(self, threads: Mapping[str, int]) -> list[str]:
         """Workers that do not seem to be stuck."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 from distributed import Client, get_worker
+from distributed.protocol import pickle
 
 from diffbio_cluster.environment import complete_environment
 from diffbio_cluster.memory import reuse_freed_memory
@@ -55,6 +56,26 @@ class PreparedTask(Generic[Task, Result]):
         check_versions(self.versions)
         prepare_worker(get_worker().state.nthreads)
         return self.function(task)
+
+
+@dataclass(frozen=True)
+class Unpacking(Generic[Task, Result]):
+    """A function of tasks as a function of `packed` ones: client and scheduler pass on bytes without a look inside.
+
+    Attributes:
+        function: What gets the task.
+    """
+
+    function: Callable[[Task], Result]
+
+    def __call__(self, task: bytes) -> Result:
+        """Runs the function."""
+        return self.function(pickle.loads(task))
+
+
+def packed(task: object) -> bytes:
+    """A task as `Unpacking` takes it."""
+    return pickle.dumps(task)
 
 
 def ask_workers(client: Client, threads: Mapping[str, int], seconds: float) -> dict[str, Any]:

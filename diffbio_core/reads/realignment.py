@@ -72,12 +72,12 @@ def realign_reads(
     """
     counted = (table.fate == USED) | (table.fate == MATE_OVERLAP)
     indels = _agreed(*_propose(raw, table.offset, table.alignment_start, table.end, counted, reference, first))
-    if not indels[0].size:
-        return raw
     records, place, position, end = _align_through(
         raw, table.offset, table.alignment_start, table.end, counted, reference, first, *indels
     )
     changed = place >= 0
+    if not changed.any():
+        return raw
     table.offset[changed] = raw.size + place[changed]
     alone = changed & (table.start == table.alignment_start)
     table.start[alone] = position[alone]
@@ -299,15 +299,16 @@ def _propose(raw, offset, start, end, counted, reference, first):
         proposing[read] |= not gapless
     for place in range(size):
         clipped[place + 1] += clipped[place]
-    if not proposing.any():
-        none = np.empty(0, np.int64)
-        return none, none, np.zeros(1, np.int64), np.empty(0, np.uint8)
-    words = _words(reference)
+    room = np.int64(0)
+    for read in range(offset.size):
+        room += 3 * proposing[read]
+    words = _words(reference) if room else np.empty(0, np.int32)
     codes = np.empty(longest + 1, np.uint8)
-    anchor = np.empty(64, np.int64)
-    length = np.empty(64, np.int64)
-    sequence_start = np.zeros(65, np.int64)
-    sequence = np.empty(4096, np.uint8)
+    anchor = np.empty(room, np.int64)
+    length = np.empty(room, np.int64)
+    sequence_start = np.zeros(room + 1, np.int64)
+    # Pages are taken from the system only when touched.
+    sequence = np.empty(room * LONGEST, np.uint8)
     number = 0
     for read in range(offset.size):
         if not proposing[read]:
@@ -341,15 +342,9 @@ def _propose(raw, offset, start, end, counted, reference, first):
                     bases = _decode(raw, record, codes) if bases < 0 else bases
             if gap == 0 or at < 1 or at + max(-gap, 0) > size or (copied and not 0 <= inserted <= size - gap):
                 continue
-            if number == anchor.size:
-                anchor = np.concatenate((anchor, np.empty_like(anchor)))
-                length = np.concatenate((length, np.empty_like(length)))
-                sequence_start = np.concatenate((sequence_start, np.empty_like(sequence_start)))
             used = sequence_start[number]
-            if used + max(gap, 0) > sequence.size:
-                sequence = np.concatenate((sequence, np.empty_like(sequence)))
-            if gap > 0:
-                sequence[used : used + gap] = (reference if copied else codes)[inserted : inserted + gap]
+            for step in range(gap):
+                sequence[used + step] = reference[inserted + step] if copied else codes[inserted + step]
             anchor[number] = _leftmost(reference, at - 1, gap, sequence[used : used + max(gap, 0)]) + first
             length[number] = gap
             sequence_start[number + 1] = used + max(gap, 0)
@@ -406,14 +401,22 @@ def _align_through(raw, offset, start, end, counted, reference, first, anchor, l
     place = np.full(offset.size, -1, np.int64)
     position = np.zeros(offset.size, np.int64)
     stop = np.zeros(offset.size, np.int64)
-    records = np.empty(1 << 16, np.uint8)
+    room = np.int64(0)
+    for read in range(offset.size if anchor.size else 0):
+        room += _size_with(raw, offset[read], 5)
+    # Pages are taken from the system only when touched.
+    records = np.empty(room, np.uint8)
     used = np.int64(0)
     codes = np.empty(1024, np.uint8)
+    operations = np.empty(5, np.int64)
+    first_near = np.int64(0)
     for read in range(offset.size):
         if not counted[read]:
             continue
         record = offset[read]
-        low = np.searchsorted(anchor, start[read] - LONGEST - 64)
+        while first_near < anchor.size and anchor[first_near] < start[read] - LONGEST - 64:
+            first_near += 1
+        low = first_near
         if low == anchor.size or anchor[low] > end[read] + 64:
             continue
         left, right, gapless = _clips(raw, record)
@@ -461,25 +464,16 @@ def _align_through(raw, offset, start, end, counted, reference, first, anchor, l
             before, shift = anchor[chosen] - first + 1 - begin - gap, gap
         else:
             before, shift = anchor[chosen] - first + 1 - gap - begin, gap
-        written = _size_with(raw, record, 5)
-        if used + written > records.size:
-            larger = np.empty(2 * records.size + written, np.uint8)
-            larger[:used] = records[:used]
-            records = larger
         behind = clip_high - before - max(gap, 0)
         position[read] = first + begin + shift + clip_low
         stop[read] = position[read] + before - clip_low + max(-gap, 0) + behind
-        operations = np.array(
-            [
-                clip_low << 4 | CIGAR_S,
-                (before - clip_low) << 4 | CIGAR_M,
-                abs(gap) << 4 | (CIGAR_I if gap > 0 else CIGAR_D),
-                behind << 4 | CIGAR_M,
-                (size - clip_high) << 4 | CIGAR_S,
-            ]
-        )
+        operations[0] = clip_low << 4 | CIGAR_S
+        operations[1] = (before - clip_low) << 4 | CIGAR_M
+        operations[2] = abs(gap) << 4 | (CIGAR_I if gap > 0 else CIGAR_D)
+        operations[3] = behind << 4 | CIGAR_M
+        operations[4] = (size - clip_high) << 4 | CIGAR_S
         place[read] = used + 4
-        size = _write_with(raw, record, position[read], operations, records[used : used + written])
+        size = _write_with(raw, record, position[read], operations, records[used:])
         _spell(records, used + 4, before, sequence[sequence_start[chosen] : sequence_start[chosen + 1]])
         used += size
     return records[:used], place, position, stop
@@ -563,7 +557,8 @@ def _write_with(raw, record, position, operations, target):
             number += 1
     size = _size_with(raw, record, number)
     _write_32(target, 0, size - 4)
-    target[4 : 36 + name] = raw[record : record + 32 + name]
+    for byte in range(32 + name):
+        target[4 + byte] = raw[record + byte]
     _write_32(target, 4 + 4, position)
     target[4 + 12] = number
     target[4 + 13] = 0
@@ -574,7 +569,8 @@ def _write_with(raw, record, position, operations, target):
             at += 4
     bases = record + 32 + name + 4 * little_endian_16(raw, record + 12)
     rest = (length + 1) // 2 + length
-    target[at : at + rest] = raw[bases : bases + rest]
+    for byte in range(rest):
+        target[at + byte] = raw[bases + byte]
     return at + rest
 
 

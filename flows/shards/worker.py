@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from diffbio_flows.shards.commit import load_shard
 from diffbio_flows.shards.message import ShardResult, ShardTask
+
+USUAL_ROWS = 32, 64
+"""Of a view at 30x. Deeper loci are few or none, and who meets one first compiles its program then."""
 
 
 def run_shard(task: ShardTask) -> ShardResult:
@@ -25,19 +30,21 @@ def store_shard(task: ShardTask) -> ShardTask:
     return put_windows(task)
 
 
-def warm_up(model: str = "", identity: str = "") -> None:
+def warm_up(model: str = "", identity: str = "", rows: Sequence[int] = USUAL_ROWS) -> None:
     """Compiles and imports the stages, so that a worker does that while the run is still being planned.
 
     Args:
         model: Folder of the model that will be called with; none is loaded if not given.
         identity: Of that model.
+        rows: Numbers of rows of a view that it is compiled for.
     """
-    from diffbio_flows.shards.kernels import compile_kernels, programs
+    from diffbio_flows.shards.kernels import GROUPS, compile_kernels, programs
 
-    compile_kernels()
+    compile_kernels(wait=not model)
     import diffbio_flows.shards.process  # noqa: F401
     from diffbio_flows.shards.session import load_call_stage
 
     if model:
         stage = load_call_stage(model, identity)
-        compile_kernels(programs(stage, identity))
+        # Whoever would wait for another's kernels compiles a program.
+        compile_kernels({**programs(stage, identity, rows), **GROUPS})

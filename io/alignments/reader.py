@@ -136,7 +136,7 @@ class AlignmentReader:
             if size - seen < _LOOK_AFTER:
                 continue
             seen = size
-            walked, passed, last = _walk(self._buffer[:size], walked, number, stop, last)
+            walked, passed, last = walk_records(self._buffer[:size], walked, number, stop, last)
             _check_order(last, contig)
             if passed:
                 yield self._buffer[:walked], True
@@ -146,7 +146,7 @@ class AlignmentReader:
                 size -= walked
                 self._buffer[:size] = self._buffer[walked : walked + size].copy()
                 walked, seen = 0, size
-        walked, passed, last = _walk(self._buffer[:size], walked, number, stop, last)
+        walked, passed, last = walk_records(self._buffer[:size], walked, number, stop, last)
         _check_order(last, contig)
         if not passed and walked < size:
             raise CorruptBlock("the last record is cut off")
@@ -214,7 +214,7 @@ def _check_order(last: np.signedinteger | int, contig: str) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def _walk(raw, at, contig, stop, last):
+def walk_records(raw, at, contig, stop, last):
     """Go on over whole records that start at ``last`` or behind it.
 
     Returns where the next one starts, whether one lies past the interval, and the position of the last one, for the

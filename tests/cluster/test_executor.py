@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from distributed import get_worker
 
 from diffbio_cluster import ClusterConfig, ClusterLostError, TaskFailedError, open_executor
 
@@ -37,6 +38,10 @@ def die_once(flag: str) -> int:
 
 def environment(name: str) -> tuple[str | None, bool]:
     return os.environ.get(name), "jax" in sys.modules
+
+
+def own_callbacks(_: int) -> set[str]:
+    return set(get_worker().periodic_callbacks)
 
 
 def mark(folder: str) -> None:
@@ -98,6 +103,12 @@ def test_tasks_are_drawn_only_as_workers_become_free(executor):
 def test_a_worker_has_its_environment_before_jax_is_imported(local):
     values = dict(zip(["NPROC", "OMP_NUM_THREADS"], local.map_unordered(environment, ["NPROC"] * 2), strict=True))
     assert set(values.values()) == {("1", False)}
+
+
+def test_a_worker_does_not_sample_itself(local):
+    (found,) = local.map_unordered(own_callbacks, [0])
+    assert "heartbeat" in found
+    assert not {"profile", "profile-cycle"} & found
 
 
 def test_warming_up_runs_once_on_every_worker(local, tmp_path):

@@ -1,6 +1,7 @@
 """Each group of kernels is compiled by one process, and the others wait for it."""
 
 import fcntl
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -9,6 +10,9 @@ from typing import cast
 from diffbio_core.calling.call_stage import CallStage
 from diffbio_core.candidates.views import ROW_BUCKETS
 from diffbio_core.reads import slippage
+from diffbio_core.reads.thinning import IntervalReads
+from diffbio_core.windows.grid import Shard, WindowGrid
+from diffbio_core.windows.packing import shard_interval
 from diffbio_flows.shards import kernels
 from diffbio_flows.shards.kernels import GROUPS, LEADER_GROUPS, are_compiled, compile_kernels, programs
 
@@ -66,6 +70,30 @@ def test_the_groups_run_on_nothing_at_all():
     assert set(LEADER_GROUPS) < set(GROUPS)
 
 
+def test_no_kernel_is_compiled_again_for_reads():
+    grid, shard = WindowGrid(*kernels.GRID), Shard("1", 0, 0, 1)
+    interval = shard_interval(shard, grid, grid.reference_length, 0)
+    kinds = [field.dtype for field in vars(kernels.no_reads(interval)).values()]
+    assert kinds == [field.dtype for field in vars(IntervalReads.none(interval)).values()]
+
+
+def test_what_another_process_compiles_is_left_to_it_where_nobody_waits(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    done: list[int] = []
+    with (tmp_path / "first.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        compile_kernels({"first": partial(done.append, 1), "second": partial(done.append, 2)}, wait=False)
+    assert done == [2]
+
+
+def test_garbage_is_collected_again_once_a_group_is_compiled(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    seen: list[bool] = []
+    compile_kernels({"group": lambda: seen.append(gc.isenabled())})
+    assert seen == [False]
+    assert gc.isenabled()
+
+
 def test_a_model_is_compiled_for_every_number_of_rows_that_a_view_may_have(tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     compiled: list[int] = []
@@ -74,9 +102,9 @@ def test_a_model_is_compiled_for_every_number_of_rows_that_a_view_may_have(tmp_p
         compile = staticmethod(compiled.append)
 
     for _ in range(2):
-        compile_kernels(programs(cast("CallStage", Stage()), "a" * 64))
+        compile_kernels(programs(cast("CallStage", Stage()), "a" * 64, ROW_BUCKETS))
     assert compiled == list(ROW_BUCKETS)
-    compile_kernels(programs(cast("CallStage", Stage()), "b" * 64))
+    compile_kernels(programs(cast("CallStage", Stage()), "b" * 64, ROW_BUCKETS))
     assert compiled == 2 * list(ROW_BUCKETS)
 
 
