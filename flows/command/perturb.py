@@ -68,7 +68,7 @@ def perturb() -> None:
 )
 @click.option("--shared-genes", is_flag=True, help="Leave out genes that only some files have.")
 @click.option("--backed", is_flag=True, help="Leave matrices in their files.")
-@click.option("--seed", type=int, default=42, show_default=True, help="Of splits and pairs.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=42, show_default=True, help="Of splits and pairs.")
 @_output_options
 def setup(
     *,
