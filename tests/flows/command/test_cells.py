@@ -167,12 +167,13 @@ def test_few_cells_and_odd_batches_are_told(tmp_path):
     assert told == ["--batch-key batch: batches of one cell, which says little of a batch: y"]
 
 
+@pytest.mark.parametrize("command", [("cells", "in.h5ad"), ("perturb", "setup", "in.h5ad"), ("simulate",), ("train",)])
 @pytest.mark.parametrize("seed", ["-1", str(2**32)])
-def test_a_seed_out_of_range_is_bad_usage(diffbio_here, tmp_path, seed):
-    done = diffbio_here("cells", "in.h5ad", "--output", "out.h5ad", "--seed", seed, cwd=tmp_path)
+def test_a_seed_out_of_range_is_bad_usage(diffbio_here, tmp_path, command, seed):
+    done = diffbio_here(*command, "--output", "out.h5ad", "--seed", seed, cwd=tmp_path)
 
     assert done.returncode == 2
-    assert "--seed" in done.stderr
+    assert "'--seed'" in done.stderr
 
 
 def test_plain_progress_tells_stages_and_now_and_then_steps():
