@@ -352,8 +352,17 @@ class PerturbationPipelineResult:
 
         Returns:
             Numbers of their controls; -1 where there are none.
+
+        Raises:
+            IndexError: A number that is no cell, such as -1, the mark of a missing control.
         """
-        return self._mapping[np.asarray(indices)]
+        indices = np.asarray(indices)
+        outside = (indices < 0) | (indices >= len(self._mapping))
+        if outside.any():
+            raise IndexError(
+                f"{self.source.name} has cells 0 to {len(self._mapping) - 1}, got {indices[outside].flat[0]}"
+            )
+        return self._mapping[indices]
 
     def get_paired_batch(self, indices: Sequence[int | np.integer] | Int[np.ndarray, "n"]) -> dict[str, Any]:
         """Cells with their controls.

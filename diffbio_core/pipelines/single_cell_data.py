@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, Num
 from diffbio_core.operators.singlecell.ambient_removal import DifferentiableAmbientRemoval
 from diffbio_core.operators.validation import check_labels
 from diffbio_core.sources.labels import Labels
-from diffbio_core.sources.matrix import CountMatrix, DenseCounts, SparseCounts
+from diffbio_core.sources.matrix import CountMatrix, DenseCounts, matrix_of
 
 
 @dataclass(frozen=True)
@@ -141,16 +141,11 @@ def _count_matrix(data: Any) -> CountMatrix:
         data = data.X
     elif hasattr(data, "counts"):
         data = data.counts
-    if isinstance(data, CountMatrix):
-        return data
-    if hasattr(data, "to_memory"):  # a sparse matrix that anndata left in its file
-        data = data.to_memory()
-    if hasattr(data, "tocsr"):
-        return SparseCounts(data)
-    values = np.asarray(data)
-    if values.ndim != 2:
-        raise ValueError(f"single-cell pipeline: counts have shape {values.shape}, expected (cells, genes)")
-    return DenseCounts(values)
+    if not hasattr(data, "shape"):
+        data = np.asarray(data)
+    if len(data.shape) != 2:
+        raise ValueError(f"single-cell pipeline: counts have shape {tuple(data.shape)}, expected (cells, genes)")
+    return matrix_of(data)
 
 
 def _gene_names(data: Any) -> tuple[str, ...] | None:

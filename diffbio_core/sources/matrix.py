@@ -187,6 +187,19 @@ class StackedCounts(CountMatrix):
         return StackedCounts([part.select_genes(genes) for part in self._parts])
 
 
+def matrix_of(values: Any) -> CountMatrix:
+    """A matrix in memory, as it is kept: sparse or dense; one that anndata left in its file is read.
+
+    Args:
+        values: An array, a SciPy sparse matrix, or what a backed AnnData has as X.
+    """
+    if isinstance(values, CountMatrix):
+        return values
+    if hasattr(values, "to_memory"):
+        values = values.to_memory()
+    return SparseCounts(values) if hasattr(values, "tocsr") else DenseCounts(np.asarray(values))
+
+
 def _canonical(matrix: Any, *, owned: bool) -> Any:
     """A matrix with one entry for a place, as its values are looked at one by one; the caller's is not changed."""
     if getattr(matrix, "has_canonical_format", True):

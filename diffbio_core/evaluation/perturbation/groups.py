@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.sources.expression import ExpressionTable
 from diffbio_core.sources.labels import Labels
-from diffbio_core.sources.matrix import CountMatrix, DenseCounts, SparseCounts
+from diffbio_core.sources.matrix import CountMatrix, matrix_of
 
 
 class Profiles(ABC):
@@ -63,7 +63,7 @@ class CellGroups(Profiles):
         """Cells of a table.
 
         Args:
-            table: An `ExpressionTable`, or what has X, obs, obs_names and var_names as an AnnData in memory has.
+            table: An `ExpressionTable`, or what has X, obs, obs_names and var_names as an AnnData has.
             pert_col: Column of obs that holds perturbations.
             control: Label of controls.
             chosen: Cells to take; None for all.
@@ -196,9 +196,8 @@ class _ChosenRows(CountMatrix):
 
 
 def _table_of(table: Any) -> ExpressionTable:
-    matrix = table.X
     return ExpressionTable(
-        counts=SparseCounts(matrix) if hasattr(matrix, "tocsr") else DenseCounts(np.asarray(matrix)),
+        counts=matrix_of(table.X),
         cell_names=np.asarray(table.obs_names, dtype=object),
         gene_names=np.asarray(table.var_names, dtype=object),
         obs={str(column): np.asarray(table.obs[column]) for column in table.obs},

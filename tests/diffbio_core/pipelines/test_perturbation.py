@@ -204,6 +204,12 @@ def test_cells_without_controls_are_counted_and_no_batch_is_made_of_them(tmp_pat
         result.get_paired_batch(of_b)
 
 
+@pytest.mark.parametrize("number", [-1, 160])
+def test_a_number_that_is_no_cell_has_no_controls(files, number):
+    with pytest.raises(IndexError, match=f"has cells 0 to 159, got {number}"):
+        set_up(files).controls_of([0, number])
+
+
 @pytest.mark.parametrize("backed", [False, True])
 def test_files_stay_sparse(files, backed):
     result = set_up(files, backed=backed)

@@ -223,3 +223,14 @@ def test_measured_values_that_were_centred_are_refused_and_predicted_ones_below_
 def test_tables_without_genes_are_refused():
     with pytest.raises(ValueError, match="real: holds 100 cells and 0 genes"):
         evaluate_perturbations(cells(EFFECTS)[:, :0], cells(EFFECTS, seed=1)[:, :0])
+
+
+def test_a_backed_table_scores_as_one_in_memory(tmp_path):
+    sparse, predicted = cells(EFFECTS), cells(EFFECTS, seed=1)
+    sparse.X = scipy.sparse.csr_matrix(sparse.X)
+    sparse.write_h5ad(tmp_path / "real.h5ad")
+    backed = anndata.read_h5ad(tmp_path / "real.h5ad", backed="r")
+
+    scores = evaluate_perturbations(backed, predicted, profile="effects")
+
+    assert scores["pearson_delta"] == evaluate_perturbations(sparse, predicted, profile="effects")["pearson_delta"]
