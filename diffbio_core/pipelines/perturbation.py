@@ -356,13 +356,13 @@ class PerturbationPipelineResult:
         Raises:
             IndexError: A number that is no cell, such as -1, the mark of a missing control.
         """
-        indices = np.asarray(indices)
-        outside = (indices < 0) | (indices >= len(self._mapping))
+        cells = np.asarray(indices)
+        outside = (cells < 0) | (cells >= len(self._mapping))
         if outside.any():
             raise IndexError(
-                f"{self.source.name} has cells 0 to {len(self._mapping) - 1}, got {indices[outside].flat[0]}"
+                f"{self.source.name} has cells 0 to {len(self._mapping) - 1}, got {cells[outside].flat[0]}"
             )
-        return self._mapping[indices]
+        return self._mapping[cells]
 
     def get_paired_batch(self, indices: Sequence[int | np.integer] | Int[np.ndarray, "n"]) -> dict[str, Any]:
         """Cells with their controls.
