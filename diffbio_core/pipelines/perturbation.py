@@ -20,7 +20,7 @@ from diffbio_core.operators.validation import check_fraction, check_positive
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.samplers.perturbation_sampler import PerturbationBatchSampler, PerturbationSamplerConfig
 from diffbio_core.sources.perturbation.cells import CellSource
-from diffbio_core.sources.perturbation.concat_source import PerturbationConcatSource
+from diffbio_core.sources.perturbation.concat_source import PerturbationConcatSource, check_cells_once
 from diffbio_core.sources.perturbation.control_mapping import (
     NO_CONTROL,
     BatchControlMapping,
@@ -28,7 +28,7 @@ from diffbio_core.sources.perturbation.control_mapping import (
     RandomControlMapping,
 )
 from diffbio_core.sources.perturbation.experiment_config import ExperimentConfig, load_experiment_config
-from diffbio_core.sources.perturbation.modes import MappingStrategy, OutputSpaceMode, check_mode
+from diffbio_core.sources.perturbation.modes import MappingStrategy, OutputSpaceMode, check_mode, unknown
 from diffbio_core.sources.perturbation.perturbation_source import PerturbationAnnDataSource, PerturbationSourceConfig
 from diffbio_core.splitters.base import NO_SPLIT, Assignment, SplitterModule
 from diffbio_core.splitters.experiment import assign_experiment
@@ -134,6 +134,8 @@ class PerturbationPipelineConfig(StructuralConfig):
         if self.train_frac + self.valid_frac > 1 + 1e-9:
             total = self.train_frac + self.valid_frac
             raise ValueError(f"{owner}: train_frac + valid_frac must be at most 1, got {total}")
+        if self.seed < 0:
+            raise ValueError(f"{owner}: seed must be 0 or more, got {self.seed}")
         for mode, field in _HELD_OUT.items():
             held = getattr(self, field)
             if isinstance(held, str):
@@ -233,10 +235,12 @@ class PerturbationPipeline:
         ]
         source = sources[0]
         if len(sources) > 1:
+            check_cells_once(sources)
             source = PerturbationConcatSource(sources, shared_genes=config.shared_genes)
         if not source.get_control_mask().any():
-            known = ", ".join(map(str, source.get_pert_categories()[:8]))
-            what = f"{config.pert_col} holds no control {config.control_pert!r}, but {known}"
+            names = [str(name) for name in source.get_pert_categories()]
+            known = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+            what = f"{config.pert_col} holds no control {unknown([config.control_pert], names)}, but {known}"
             raise InputError([Problem(source.name, what, "Name the label of controls as control_pert.")])
         return source
 
@@ -348,8 +352,17 @@ class PerturbationPipelineResult:
 
         Returns:
             Numbers of their controls; -1 where there are none.
+
+        Raises:
+            IndexError: A number that is no cell, such as -1, the mark of a missing control.
         """
-        return self._mapping[np.asarray(indices)]
+        cells = np.asarray(indices)
+        outside = (cells < 0) | (cells >= len(self._mapping))
+        if outside.any():
+            raise IndexError(
+                f"{self.source.name} has cells 0 to {len(self._mapping) - 1}, got {cells[outside].flat[0]}"
+            )
+        return self._mapping[cells]
 
     def get_paired_batch(self, indices: Sequence[int | np.integer] | Int[np.ndarray, "n"]) -> dict[str, Any]:
         """Cells with their controls.

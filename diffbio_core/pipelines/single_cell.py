@@ -22,6 +22,7 @@ from diffbio_core.operators.singlecell.batch_correction import BatchCorrectionCo
 from diffbio_core.operators.singlecell.soft_clustering import SoftClusteringConfig, SoftKMeansClustering
 from diffbio_core.operators.validation import check_counts, check_labels, check_positive, check_shapes
 from diffbio_core.pipelines.single_cell_data import Cells, DecontaminatedCounts, cells_of
+from diffbio_core.sources.perturbation.scale import looks_logarithmic
 from diffbio_core.training.vae_training import VAEHistory, VAETrainingConfig, check_count_matrix, train_vae
 from diffbio_core.typing import Metadata, PyTree
 
@@ -95,6 +96,8 @@ class SingleCellPipeline(OperatorModule):
         dim_reduction: UMAP, or None.
         clustering: Soft k-means, or None.
         batch_names: Names of the batches that were fitted, where they had any.
+        gene_names: Names of the genes that were fitted, where they had any: data that are embedded may then have them
+            in any order, and others besides.
     """
 
     config: SingleCellPipelineConfig
@@ -126,6 +129,7 @@ class SingleCellPipeline(OperatorModule):
         )
         self.clustering = SoftKMeansClustering(clusters, rngs=rngs) if config.enable_clustering else None
         self.batch_names: tuple[str, ...] | None = None
+        self.gene_names: tuple[str, ...] | None = None
 
     def fit(
         self,
@@ -145,7 +149,7 @@ class SingleCellPipeline(OperatorModule):
             data: AnnData, a table of expression, a matrix of cells by genes (dense or sparse, which stays sparse), or
                 a dict with the keys of `apply`.
             batch_labels: Batch of each cell, codes or names, where `data` does not hold them.
-            batch_key: Column of `obs` with the batch.
+            batch_key: Column of `obs` with the batch's name, which may be a number.
             ambient_profile: Share of each gene in the soup; that of all cells together if none is given.
             training: How the autoencoder is trained.
             seed: Of every stage but the autoencoder, which has its own in `training` if that is given.
@@ -159,9 +163,16 @@ class SingleCellPipeline(OperatorModule):
             ValueError: Shapes do not fit, a value is no count, a cell is empty, a batch is missing, or a loss is not
                 finite; cell, gene or step is named.
         """
-        self.batch_names = None
+        self.batch_names = self.gene_names = None
         cells = self._cells(data, batch_labels, batch_key, ambient_profile)
         check_count_matrix("single-cell pipeline", cells.counts)
+        if looks_logarithmic(cells.counts, None):
+            raise ValueError("single-cell pipeline: the counts look like logarithms, none whole; give raw counts")
+        if self.clustering is not None and cells.counts.shape[0] < self.config.n_clusters:
+            raise ValueError(
+                f"single-cell pipeline: {self.config.n_clusters} clusters of {cells.counts.shape[0]} cells; set "
+                "n_clusters to fewer than there are cells"
+            )
         training = training or VAETrainingConfig(seed=seed)
         counts = cells.counts
         if self.ambient_removal is not None:
@@ -169,6 +180,7 @@ class SingleCellPipeline(OperatorModule):
             self.ambient_removal.fit(counts, cells.ambient_profile, seed=seed)
             counts = DecontaminatedCounts(counts, self.ambient_removal, cells.ambient_profile)
         history = train(self.vae_normalizer, counts, training, report=partial(report, STAGES[1]))
+        self.gene_names = cells.gene_names
         latent = self._latent_of(cells)
         if self.batch_correction is not None:
             report(STAGES[2], 0, 1, None)
@@ -210,6 +222,7 @@ class SingleCellPipeline(OperatorModule):
             ValueError: What `fit` refuses, or a batch that was not fitted.
         """
         cells = self._cells(data, batch_labels, batch_key, ambient_profile)
+        check_count_matrix("single-cell pipeline", cells.counts)
         return _downstream(self, self._latent_of(cells), cells.batch_labels, self._batches(cells.batch_labels))
 
     def annotate(self, adata: Any, **options: Any) -> dict[str, Array]:
@@ -286,6 +299,7 @@ class SingleCellPipeline(OperatorModule):
             batch_key=batch_key,
             n_batches=None if self.batch_correction is None else self.batch_correction.config.n_batches,
             batch_names=self.batch_names,
+            gene_names=self.gene_names,
             needs_batches=self.batch_correction is not None,
             ambient_profile=ambient_profile,
         )

@@ -81,8 +81,13 @@ def stack_labels(parts: Iterable[Labels]) -> Labels:
     parts = list(parts)
     numeric = all(part.numeric for part in parts)
     words = set().union(*(part.categories for part in parts))
-    categories = sorted(words, key=float) if numeric else sorted(words)
+    # A number is one label, whether a file keeps it as 1 or, beside gaps that were filled since, as 1.0.
+    spelled: dict[float, str] = {}
+    for name in sorted(words, key=len) if numeric else ():
+        spelled.setdefault(float(name), name)
+    categories = [spelled[value] for value in sorted(spelled)] if numeric else sorted(words)
     place = {name: code for code, name in enumerate(categories)}
+    place |= {name: place[spelled[float(name)]] for name in words if numeric}
     codes = [np.array([place[name] for name in part.categories], np.int32)[part.codes] for part in parts]
     return Labels(np.concatenate(codes), np.array(categories, dtype=object), numeric)
 

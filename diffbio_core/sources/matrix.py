@@ -102,13 +102,13 @@ class SparseCounts(CountMatrix):
     """A matrix in memory without its zeros.
 
     Args:
-        values: A SciPy sparse matrix of any format; kept as CSR.
+        values: A SciPy sparse matrix of any format; kept as CSR. Entries that stand for one place are added up.
     """
 
     is_sparse = True
 
     def __init__(self, values: Any):
-        self._values = values.tocsr()
+        self._values = _canonical(values.tocsr(), owned=values.format != "csr")
         self.shape, self.dtype = self._values.shape, self._values.dtype
 
     def block(self, rows: Int[np.ndarray, "n"]) -> Any:
@@ -143,7 +143,7 @@ class StoredCounts(CountMatrix):
     def block(self, rows: Int[np.ndarray, "n"]) -> Any:
         """Rows, each read once, however often it is asked for."""
         wanted, place = np.unique(rows, return_inverse=True)
-        found = self._reader.read_rows(wanted)
+        found = _canonical(self._reader.read_rows(wanted), owned=True)
         if len(wanted) != len(rows) or not np.array_equal(wanted, rows):
             found = found[place]
         return found if self._genes is None else found[:, self._genes]
@@ -185,6 +185,28 @@ class StackedCounts(CountMatrix):
     def select_genes(self, genes: Int[np.ndarray, "k"]) -> StackedCounts:
         """The same cells with these genes, in this order."""
         return StackedCounts([part.select_genes(genes) for part in self._parts])
+
+
+def matrix_of(values: Any) -> CountMatrix:
+    """A matrix in memory, as it is kept: sparse or dense; one that anndata left in its file is read.
+
+    Args:
+        values: An array, a SciPy sparse matrix, or what a backed AnnData has as X.
+    """
+    if isinstance(values, CountMatrix):
+        return values
+    if hasattr(values, "to_memory"):
+        values = values.to_memory()
+    return SparseCounts(values) if hasattr(values, "tocsr") else DenseCounts(np.asarray(values))
+
+
+def _canonical(matrix: Any, *, owned: bool) -> Any:
+    """A matrix with one entry for a place, as its values are looked at one by one; the caller's is not changed."""
+    if getattr(matrix, "has_canonical_format", True):
+        return matrix
+    matrix = matrix if owned else matrix.copy()
+    matrix.sum_duplicates()
+    return matrix
 
 
 def _dense(block: Any) -> np.ndarray:

@@ -10,6 +10,7 @@ from diffbio_core.problems import InputError, Problem
 from diffbio_core.sources.perturbation.cells import CellSource
 from diffbio_core.sources.perturbation.experiment_config import ExperimentConfig, FewshotEntry
 from diffbio_core.sources.perturbation.modes import unknown
+from diffbio_core.sources.perturbation.names import same_perturbations
 from diffbio_core.splitters.base import NO_SPLIT, TEST, TRAIN, VALID, Assignment
 from diffbio_core.splitters.controls import share_controls
 
@@ -34,7 +35,8 @@ def assign_experiment(
         seed: Seed of how controls are shared out.
 
     Raises:
-        InputError: A cell type or perturbation that no cell of the data set has; all that is wrong at once.
+        InputError: A cell type or perturbation that no cell of the data set has, or a perturbation that has another
+            name, too, which is not held out with it; all that is wrong at once.
     """
     experiment.validate()
     names = np.array(datasets, dtype=object)[source.get_file_codes()]
@@ -81,6 +83,10 @@ def _hold_out_perturbations(
         if absent := unknown(held, there):
             shown = ", ".join(there[:12]) + (", ..." if len(there) > 12 else "")
             problems.append(Problem(f"{where} {split}", f"no cell is perturbed by {absent}", f"There are {shown}."))
+        others = same_perturbations(held, there, source.cells.control)
+        if others:
+            told = ", ".join(f"{other!r} (the same as {name!r})" for other, name in others.items())
+            problems.append(Problem(f"{where} {split}", f"{told} would be elsewhere", "Name both, in one list."))
         chosen = cells & perturbations.isin(held) & ~control
         found.assign(chosen, _SPLITS[split], f"few-shot: perturbation for {split}")
     share_controls(found, source, by_batch=controls_by_batch, seed=seed, among=np.flatnonzero(cells))

@@ -11,6 +11,7 @@ from jaxtyping import Int
 from diffbio_core.operators.validation import check_fraction
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.sources.perturbation.modes import unknown
+from diffbio_core.sources.perturbation.names import same_perturbations
 from diffbio_core.splitters.base import (
     NO_SPLIT,
     TEST,
@@ -32,11 +33,18 @@ class ZeroShotSplitterConfig(SplitterConfig):
         held_out_cell_types: Cell types for test.
         pert_col: Column of obs that holds perturbations.
         cell_type_col: Column of cell types.
+
+    Raises:
+        ValueError: Fractions that say nothing of how the rest is divided.
     """
 
     held_out_cell_types: tuple[str, ...] = ()
     pert_col: str = "perturbation"
     cell_type_col: str = "cell_type"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_rest(self)
 
 
 class ZeroShotSplitter(SplitterModule):
@@ -75,7 +83,8 @@ class FewShotSplitterConfig(SplitterConfig):
         controls_by_batch: Whether they get them from every batch, too.
 
     Raises:
-        ValueError: A fraction outside 0 to 1, or controls held out.
+        ValueError: A fraction outside 0 to 1, fractions that say nothing of how the rest is divided, or controls held
+            out.
     """
 
     held_out_perturbations: tuple[str, ...] = ()
@@ -88,6 +97,7 @@ class FewShotSplitterConfig(SplitterConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_rest(self)
         if self.val_subsample_fraction is not None:
             check_fraction("few-shot splitter", val_subsample_fraction=self.val_subsample_fraction)
         if self.control_pert in self.held_out_perturbations:
@@ -103,10 +113,15 @@ class FewShotSplitter(SplitterModule):
         """Split of every cell that a source yields.
 
         Raises:
-            InputError: A perturbation that no cell has.
+            InputError: A perturbation that no cell has, or one that has another name, too, which is not held out.
         """
         config, names = self.config, _names(data_source, "pert")
         _check_known(config.pert_col, "held_out_perturbations", config.held_out_perturbations, names)
+        others = same_perturbations(config.held_out_perturbations, sorted(set(names)), config.control_pert)
+        if others:
+            told = ", ".join(f"{other!r} (the same as {name!r})" for other, name in others.items())
+            what = f"{told} would stay in training"
+            raise InputError([Problem("held_out_perturbations", what, "Hold out every name of a perturbation.")])
         found = Assignment.empty(len(names))
         test, control = np.isin(names, list(config.held_out_perturbations)), names == config.control_pert
         found.assign(test, TEST, "few-shot: perturbation held out")
@@ -125,12 +140,18 @@ class FewShotSplitter(SplitterModule):
 def _divide(splitter: SplitterModule, found: Assignment, cells: Int[np.ndarray, "n"], what: str) -> None:
     """Cells into training and validation at random, in the ratio of their fractions."""
     config = splitter.config
-    both = config.train_frac + config.valid_frac
-    fraction = config.train_frac / both if both else 0.5
+    fraction = config.train_frac / (config.train_frac + config.valid_frac)
     cells = splitter._shuffled(cells)
     train = part_of(len(cells), fraction)
     found.assign(cells[:train], TRAIN, f"{what}, random {fraction:.3g}")
     found.assign(cells[train:], VALID, f"{what}, random {1 - fraction:.3g}")
+
+
+def _check_rest(config: SplitterConfig) -> None:
+    if not config.train_frac + config.valid_frac > 0:
+        raise ValueError(
+            "train_frac and valid_frac are both 0, but what is not held out is divided in their ratio: set one"
+        )
 
 
 def _names(source: Any, kind: str) -> np.ndarray:

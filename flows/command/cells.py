@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from diffbio_flows.command.options import FILE, cluster_options, json_option, show
+from diffbio_flows.command.options import FILE, SEED, cluster_options, json_option, show
 
 
 @click.command(short_help="Embed and cluster single cells.")
@@ -26,7 +26,7 @@ from diffbio_flows.command.options import FILE, cluster_options, json_option, sh
 )
 @click.option("--remove-ambient", is_flag=True, help="Take off ambient RNA of the profile of all cells together.")
 @click.option("--epochs", type=int, metavar="N", help="Passes over the cells; by their number if not given.")
-@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same bits.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="The same seed gives the same bits.")
 @click.option("--model", type=FILE, metavar="FILE", help="Checkpoint of the fitted pipeline to write, too.")
 @cluster_options
 @click.option("--work-dir", type=FILE, help="Folder for the state of a training on workers; OUTPUT.work if not given.")
@@ -44,5 +44,5 @@ def cells(*, counts: Path, as_json: bool, **fields: Any) -> None:
 
     parameters = CellsParameters(counts=counts, **fields)
     with open_stage_progress() as report:
-        summary = analyse_cells(parameters, report=report)
+        summary = analyse_cells(parameters, report=report, tell=lambda line: click.echo(f"diffbio: {line}", err=True))
     show(summary.to_json(), summary.to_text(), as_json)

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 FILE = click.Path(path_type=Path)
+SEED = click.IntRange(0, 2**32 - 1)
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from diffbio_flows.command.options import FILE, json_option, options, show
+from diffbio_flows.command.options import FILE, SEED, json_option, options, show
 
 _label_options = options(
     click.option("--pert-col", default="perturbation", show_default=True, help="Column of obs: perturbations."),
@@ -68,7 +68,7 @@ def perturb() -> None:
 )
 @click.option("--shared-genes", is_flag=True, help="Leave out genes that only some files have.")
 @click.option("--backed", is_flag=True, help="Leave matrices in their files.")
-@click.option("--seed", type=int, default=42, show_default=True, help="Of splits and pairs.")
+@click.option("--seed", type=SEED, default=42, show_default=True, help="Of splits and pairs.")
 @_output_options
 def setup(
     *,

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from diffbio_flows.command.options import FILE, json_option, region_option, show
+from diffbio_flows.command.options import FILE, SEED, json_option, region_option, show
 
 
 @click.command()
@@ -15,7 +15,7 @@ from diffbio_flows.command.options import FILE, json_option, region_option, show
 @region_option
 @click.option("--length", type=int, default=1_000_000, show_default=True, help="Of the random genome (bp).")
 @click.option("--depth", type=float, default=30.0, show_default=True, help="Reads over a position.")
-@click.option("--seed", type=int, default=1, show_default=True, help="The same seed draws the same.")
+@click.option("--seed", type=SEED, default=1, show_default=True, help="The same seed draws the same.")
 @json_option
 def simulate(*, as_json: bool, region: tuple[str, ...], **fields: Any) -> None:
     """Simulate reference, reads, true variants and confident regions."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from diffbio_flows.command.options import FILE, cluster_options, json_option, show
+from diffbio_flows.command.options import FILE, SEED, cluster_options, json_option, show
 
 
 @click.command()
@@ -26,7 +26,7 @@ from diffbio_flows.command.options import FILE, cluster_options, json_option, sh
     "--patience", type=int, default=8, show_default=True, help="Epochs without a better validation F1 until it stops."
 )
 @click.option("--checkpoint-every", type=int, default=200, show_default=True, help="Steps between two checkpoints.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of initialisation, order and augmentation.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of initialisation, order and augmentation.")
 @click.option("--learning-rate", type=float, default=2e-3, show_default=True, help="Peak of the cosine schedule.")
 @click.option("--members", type=int, default=1, show_default=True, help="Networks whose logits are averaged.")
 @click.option("--channels", type=int, default=64, show_default=True, help="Channels of the convolutions.")

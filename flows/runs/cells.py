@@ -22,6 +22,11 @@ from diffbio_flows.runs.places import check_new_folder
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from diffbio_core.sources.labels import Labels
+
+_LARGEST_COUNT = 1e9
+"""No gene is read so often in a cell; such values are something else, such as an overflow."""
+
 Report = Callable[[str, int, int, float | None], None]
 """Told how far a run is: stage, steps done, steps in all, and the loss where there is one."""
 
@@ -59,7 +64,7 @@ class CellsParameters(BaseModel):
     likelihood: str = Field(default="zinb", pattern="^(poisson|nb|zinb)$")
     remove_ambient: bool = False
     epochs: int | None = Field(default=None, ge=1)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     model: Path | None = None
     workers: int | None = Field(default=None, ge=1)
     scheduler: str | None = None
@@ -97,7 +102,7 @@ class CellsSummary:
         genes: Number of genes analysed.
         batches: Number of batches.
         epochs: Passes of the autoencoder over the cells.
-        held_out_loss: Negative evidence bound of a held-out cell.
+        held_out_loss: Negative evidence bound of a held-out cell; None where too few cells are there to hold one out.
         mixing_before: Mean LISI of the batches in the latent; None with one batch.
         mixing_after: The same after correction.
         cluster_sizes: Cells of each cluster.
@@ -108,7 +113,7 @@ class CellsSummary:
     genes: int
     batches: int
     epochs: int
-    held_out_loss: float
+    held_out_loss: float | None
     mixing_before: float | None
     mixing_after: float | None
     cluster_sizes: dict[str, int]
@@ -121,7 +126,8 @@ class CellsSummary:
     def to_text(self) -> str:
         """For people."""
         lines = [f"{self.cells:,} cells, {self.genes:,} genes, {self.batches} batches, {self.epochs} epochs"]
-        lines.append(f"held-out loss   {self.held_out_loss:.2f} a cell")
+        if self.held_out_loss is not None:
+            lines.append(f"held-out loss   {self.held_out_loss:.2f} a cell")
         if self.mixing_before is not None:
             lines.append(f"mixing (LISI)   {self.mixing_before:.2f} before, {self.mixing_after:.2f} after correction")
         lines += [f"cluster {name:<7} {size:,} cells" for name, size in self.cluster_sizes.items()]
@@ -129,7 +135,10 @@ class CellsSummary:
 
 
 def analyse_cells(
-    parameters: CellsParameters, *, report: Report = lambda stage, done, steps, loss: None
+    parameters: CellsParameters,
+    *,
+    report: Report = lambda stage, done, steps, loss: None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> CellsSummary:
     """Fit the single-cell pipeline to the cells of a file, and write them with what it found.
 
@@ -139,6 +148,7 @@ def analyse_cells(
     Args:
         parameters: Files and settings.
         report: Told how far the run is.
+        tell: Gets a line for each thing of the input that may surprise.
 
     Raises:
         InputError: Everything that is wrong with files and settings.
@@ -162,11 +172,14 @@ def analyse_cells(
     batched = parameters.batch_key is not None
     expression = expression_of(table, str(parameters.counts))
     labels = expression.labels_of(parameters.batch_key) if parameters.batch_key is not None else None
+    if labels is not None:
+        _tell_odd_batches(labels, parameters, tell)
     chosen = variable_genes(expression.counts, parameters.genes)
     counts = expression.counts.select_genes(chosen)
     empty = _cells_without_counts(counts)
     if empty.size:
-        what = f"{empty.size} cells have no counts in the {chosen.size} genes analysed, first {empty[0]}"
+        first = expression.cell_names[empty[0]]
+        what = f"{empty.size} cells have no counts in the {chosen.size} genes analysed, first {first}"
         raise InputError([Problem(str(parameters.counts), what, "Remove cells with few counts, or raise --genes.")])
     pipeline = SingleCellPipeline(
         SingleCellPipelineConfig(
@@ -191,14 +204,18 @@ def analyse_cells(
             executor = held.enter_context(open_executor(cluster.with_scratch(scratch)))
             device = "GPU" if executor.gpu_workers else None
             train = partial(train_on_workers, executor=executor, work=parameters.work_path, device=device)
-        history = pipeline.fit(
-            counts,
-            training=VAETrainingConfig(epochs=parameters.epochs, seed=parameters.seed),
-            seed=parameters.seed,
-            report=report,
-            batch_labels=codes,
-            train=train,
-        )
+        try:
+            history = pipeline.fit(
+                counts,
+                training=VAETrainingConfig(epochs=parameters.epochs, seed=parameters.seed),
+                seed=parameters.seed,
+                report=report,
+                batch_labels=codes,
+                train=train,
+            )
+        except (ValueError, FloatingPointError) as error:
+            what = f"cannot be fitted: {error}"
+            raise InputError([Problem(str(parameters.counts), what, "Look for genes with extreme counts.")]) from error
     report("writing", 0, 1, None)
     found = {name: np.asarray(values) for name, values in pipeline.embed(counts, batch_labels=codes).items()}
     clusters = found["cluster_assignments"].argmax(axis=1)
@@ -210,13 +227,12 @@ def analyse_cells(
     _write(parameters, table, pipeline, history.losses, found, labels)
     mixing = _mixing(found, labels.codes) if labels is not None else (None, None)
     sizes = np.bincount(clusters, minlength=parameters.clusters)
-    assert history.held_out is not None
     return CellsSummary(
         cells=expression.n_cells,
         genes=int(chosen.size),
         batches=len(labels.categories) if labels is not None else 1,
         epochs=len(history.losses),
-        held_out_loss=history.held_out.loss,
+        held_out_loss=None if history.held_out is None else history.held_out.loss,
         mixing_before=mixing[0],
         mixing_after=mixing[1],
         cluster_sizes={str(cluster): int(size) for cluster, size in enumerate(sizes)},
@@ -233,17 +249,20 @@ def _place_problems(parameters: CellsParameters) -> list[Problem]:
     problems = []
     if not parameters.counts.is_file():
         problems.append(Problem(str(parameters.counts), "no such file", "Give a table of cells by genes as .h5ad."))
-    for path in _outputs(parameters).values():
-        if path.exists() and not parameters.force:
+    taken = {os.path.realpath(parameters.counts): "the input"}
+    for name, path in _outputs(parameters).items():
+        real = os.path.realpath(path)
+        if real in taken:
+            problems.append(Problem(str(path), f"is {taken[real]}, too", "Name another file."))
+        elif path.exists() and not parameters.force:
             problems.append(Problem(str(path), "exists", "Name another file, or replace it with --force."))
         elif path.exists() and not path.is_file():
             problems.append(Problem(str(path), "is no file", "Name another file."))
+        taken.setdefault(real, f"the file of the {name}")
     for folder in dict.fromkeys(path.absolute().parent for path in _outputs(parameters).values()):
         problems += check_new_folder(folder)
     if parameters.output.suffix != ".h5ad":
         problems.append(Problem(str(parameters.output), "does not end in .h5ad", "Name a file that does."))
-    if parameters.counts.is_file() and os.path.realpath(parameters.counts) == os.path.realpath(parameters.output):
-        problems.append(Problem(str(parameters.output), "is the input, too", "Name another file."))
     return problems
 
 
@@ -264,13 +283,34 @@ def _checked_table(parameters: CellsParameters) -> AnnData:
         problems.append(Problem(name, f"has no column {key!r} of obs", f"Columns are: {known}."))
     elif key is not None:
         try:
-            expression.labels_of(key)
-        except (ValueError, KeyError) as error:
-            problems.append(Problem(name, f"column {key!r} of obs: {error}", "Give every cell a batch."))
+            problems += _batch_problems(expression.labels_of(key), key, name)
+        except InputError as error:
+            problems += error.problems
     problems += _count_problems(expression, name)
+    if 2 <= expression.n_cells < parameters.clusters:
+        what = f"{parameters.clusters} clusters of {expression.n_cells} cells"
+        problems.append(Problem("--clusters", what, "Ask for fewer clusters than there are cells."))
     if problems:
         raise InputError(problems)
     return table
+
+
+def _batch_problems(labels: Labels, key: str, name: str) -> list[Problem]:
+    cells, batches = labels.codes.size, len(labels.categories)
+    if cells > 2 and batches > cells / 2:
+        what = f"column {key!r} of obs has {batches:,} values for {cells:,} cells, which are no batches"
+        return [Problem(name, what, "Name the column of donors, lanes or experiments.")]
+    return []
+
+
+def _tell_odd_batches(labels: Labels, parameters: CellsParameters, tell: Callable[[str], None]) -> None:
+    key, sizes = parameters.batch_key, np.bincount(labels.codes)
+    if sizes.size == 1:
+        tell(f"--batch-key {key}: all cells are of batch {labels.categories[0]!r}, so there is nothing to correct")
+    lone = labels.categories[sizes == 1]
+    if lone.size:
+        shown = ", ".join(lone[:5]) + (", ..." if lone.size > 5 else "")
+        tell(f"--batch-key {key}: batches of one cell, which says little of a batch: {shown}")
 
 
 def _count_problems(expression: Any, name: str) -> list[Problem]:
@@ -279,14 +319,17 @@ def _count_problems(expression: Any, name: str) -> list[Problem]:
         return [Problem(name, what, "Give a table of several cells by several genes.")]
     for rows, block in expression.counts.blocks():
         values = np.asarray(getattr(block, "data", block) if expression.counts.is_sparse else block)
-        wrong = ~np.isfinite(values) | (values < 0) | (values != np.round(values))
-        if wrong.any():
+        if _no_counts(values).any():
             dense = expression.counts.rows(rows)
-            cell, gene = np.argwhere(~np.isfinite(dense) | (dense < 0) | (dense != np.round(dense)))[0]
+            cell, gene = np.argwhere(_no_counts(dense))[0]
             place = f"cell {expression.cell_names[rows[cell]]}, gene {expression.gene_names[gene]}"
             what = f"X holds {dense[cell, gene]:g} ({place}), which is no count"
             return [Problem(name, what, "Put raw counts into X: adata.X = adata.layers['counts'].")]
     return []
+
+
+def _no_counts(values: np.ndarray) -> np.ndarray:
+    return ~np.isfinite(values) | (values < 0) | (values != np.round(values)) | (values > _LARGEST_COUNT)
 
 
 def _cells_without_counts(counts: Any) -> np.ndarray:

@@ -31,6 +31,10 @@ from diffbio_io.files.fresh_folder import fresh_folder
 
 PathLike = str | os.PathLike[str]
 
+_SETUP_FILES = ("cells.csv", "splits.csv", "knockdown.csv", "setup.json")
+_SCORE_FILES = ("scores.csv", "scores.json")
+_BETWEEN_CONTROLS = ";"
+
 
 def set_up_perturbations(
     files: Sequence[PathLike] = (),
@@ -54,7 +58,7 @@ def set_up_perturbations(
         InputError: What is wrong with options, files and names.
         TaskFailedError: The output cannot be written.
     """
-    problems = [] if output is None else _output_problems(Path(output), force)
+    problems = [] if output is None else _output_problems(Path(output), force, _SETUP_FILES)
     if bool(files) == (experiment is not None):
         problems.append(Problem("files", "give .h5ad files, or an experiment's TOML", "Give one of them."))
     problems += _absent([*files, *([] if experiment is None else [experiment])])
@@ -64,6 +68,9 @@ def set_up_perturbations(
         pipeline = PerturbationPipeline(PerturbationPipelineConfig(**options))
         result = pipeline.setup(files) if experiment is None else pipeline.setup_experiment(experiment)
     if output is not None:
+        problems = _name_problems(result)
+        if problems:
+            raise InputError(problems)
         _write(Path(output), _setup_files(result, options))
     return result
 
@@ -141,7 +148,10 @@ def evaluate_predictions(
         TaskFailedError: The output cannot be written.
     """
     given = {"real": real, "predicted": predicted} | ({} if training is None else {"training": training})
-    problems = [*_absent(given.values()), *([] if output is None else _output_problems(Path(output), force))]
+    problems = [
+        *_absent(given.values()),
+        *([] if output is None else _output_problems(Path(output), force, _SCORE_FILES)),
+    ]
     if not 0 < alpha < 1:
         problems.append(Problem("--alpha", f"must lie between 0 and 1, got {alpha:g}", "Give a false discovery rate."))
     if problems:
@@ -149,7 +159,7 @@ def evaluate_predictions(
     with _as_input_errors():
         tables = {name: open_expression(path) for name, path in given.items()}
         scores = {}
-        for cell_type in _cell_types(tables["real"], cell_type_col):
+        for cell_type in _cell_types(tables["real"], cell_type_col, pert_col, control_pert, tell):
             tell(f"comparing {cell_type}" if cell_type else "comparing")
             groups = {
                 name: _groups(table, pert_col, control_pert, cell_type_col, cell_type, all_if_none=name == "training")
@@ -171,8 +181,21 @@ def evaluate_predictions(
     return found
 
 
-def _cell_types(table: ExpressionTable, column: str | None) -> Sequence[str]:
-    return [""] if column is None else [str(name) for name in table.labels_of(column).categories]
+def _cell_types(
+    table: ExpressionTable, column: str | None, pert_col: str, control: str, tell: Callable[[str], None]
+) -> Sequence[str]:
+    """Cell types to score: those of which some cells are perturbed."""
+    if column is None:
+        return [""]
+    of_types, perturbed = table.labels_of(column), ~table.labels_of(pert_col).isin([control])
+    names = [str(name) for name in of_types.categories]
+    scored = {names[code] for code in np.unique(of_types.codes[perturbed])}
+    if not scored:
+        raise InputError([Problem(table.name, "has no perturbed cells", "Give cells that were perturbed.")])
+    unperturbed = [name for name in names if name not in scored]
+    if unperturbed:
+        tell(f"passed over, as none of their cells are perturbed: {', '.join(unperturbed)}")
+    return [name for name in names if name in scored]
 
 
 def _groups(
@@ -237,26 +260,46 @@ def _cells_csv(result: PerturbationPipelineResult) -> str:
         strict=True,
     )
     for file, cell, perturbation, cell_type, batch, split, drawn, why in columns:
-        named = ";".join(str(cells.cell_names[control]) for control in drawn if control >= 0)
+        named = _BETWEEN_CONTROLS.join(str(cells.cell_names[control]) for control in drawn if control >= 0)
         place = [cells.file_names[file], cell, perturbation, cell_type, batch]
         writer.writerow([*place, SPLIT_NAMES[int(split)], named, assignment.reasons[why]])
     return text.getvalue()
+
+
+def _name_problems(result: PerturbationPipelineResult) -> list[Problem]:
+    """Names by which `cells.csv` could not say which cell is meant."""
+    problems, cells = [], result.source.cells
+    for code, file in enumerate(cells.file_names):
+        names, times = np.unique(cells.cell_names[cells.files == code].astype(str), return_counts=True)
+        if (times > 1).any():
+            what = f"names {np.count_nonzero(times > 1)} cells more than once, first {str(names[times > 1][0])!r}"
+            problems.append(Problem(file, what, "Make names unique: adata.obs_names_make_unique()."))
+        split = [name for name in names if _BETWEEN_CONTROLS in name]
+        if split:
+            what = f"names cells with {_BETWEEN_CONTROLS!r}, which stands between controls, such as {str(split[0])!r}"
+            problems.append(Problem(file, what, "Rename them."))
+    return problems
 
 
 def _absent(files: Sequence[PathLike] | Any) -> list[Problem]:
     return [Problem(str(path), "no such file", "Correct the path.") for path in files if not Path(path).is_file()]
 
 
-def _output_problems(output: Path, force: bool) -> list[Problem]:
+def _output_problems(output: Path, force: bool, own: Sequence[str]) -> list[Problem]:
     if output.exists() and not force:
         return [Problem(str(output), "exists", "Name another folder, or replace it with --force.")]
     if output.exists() and not output.is_dir():
         return [Problem(str(output), "is a file", "Name a folder.")]
-    return check_new_folder(output.parent)
+    foreign = sorted(path.name for path in output.iterdir() if path.name not in own) if output.exists() else []
+    if foreign:
+        what = f"holds {foreign[0]!r}, which this command did not write and would delete"
+        return [Problem(str(output), what, "Name another folder.")]
+    return check_new_folder(output.absolute().parent)
 
 
 def _write(output: Path, files: dict[str, str]) -> None:
     """Writes a folder, which appears under its name only when it is whole."""
+    output = output.resolve()
     with writing(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         with fresh_folder(output.with_name(f".{output.name}.part")) as aside:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from diffbio_core.evaluation.perturbation.groups import CellGroups, ConstantProfiles, Profiles, SameProfiles
+from diffbio_core.sources.perturbation.names import parts_of
 
 
 def mean_baseline(real: CellGroups, training: CellGroups | None) -> Profiles:
@@ -57,8 +56,3 @@ def additive_baseline(
     if not profiles:
         return None
     return ConstantProfiles(profiles, {name: len(real.rows(name)) for name in profiles}), tuple(profiles)
-
-
-def parts_of(name: str, delimiter: str, control: str) -> Sequence[str]:
-    """Single perturbations of a name, the control left out."""
-    return [part for part in name.split(delimiter) if part and part != control] if delimiter else [name]

@@ -12,13 +12,13 @@ from diffbio_core.evaluation.perturbation.baselines import (
     additive_baseline,
     control_baseline,
     mean_baseline,
-    parts_of,
 )
 from diffbio_core.evaluation.perturbation.groups import CellGroups, check_values
 from diffbio_core.evaluation.perturbation.metrics import Measured, Truth
 from diffbio_core.evaluation.perturbation.scores import PerturbationScores
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.sources.perturbation.modes import check_mode
+from diffbio_core.sources.perturbation.names import parts_of
 
 _logger = logging.getLogger(__name__)
 
@@ -108,7 +108,10 @@ def _named(groups: CellGroups, name: str) -> CellGroups:
 
 
 def _check(groups: dict[str, CellGroups], controls: str) -> None:
-    problems = check_values(list(groups.values()))
+    measured = [group for name, group in groups.items() if name != "predicted"]
+    problems = check_values(list(groups.values()), measured=measured)
+    if any(not all(group.counts.shape) for group in groups.values()):
+        raise InputError(problems)
     real, predicted = groups["real"], groups["predicted"]
     needing = [real] + ([predicted] if controls == "predicted" else [])
     for group in needing:

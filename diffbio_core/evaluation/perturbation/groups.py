@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.sources.expression import ExpressionTable
 from diffbio_core.sources.labels import Labels
-from diffbio_core.sources.matrix import CountMatrix, DenseCounts, SparseCounts
+from diffbio_core.sources.matrix import CountMatrix, matrix_of
 
 
 class Profiles(ABC):
@@ -63,7 +63,7 @@ class CellGroups(Profiles):
         """Cells of a table.
 
         Args:
-            table: An `ExpressionTable`, or what has X, obs, obs_names and var_names as an AnnData in memory has.
+            table: An `ExpressionTable`, or what has X, obs, obs_names and var_names as an AnnData has.
             pert_col: Column of obs that holds perturbations.
             control: Label of controls.
             chosen: Cells to take; None for all.
@@ -196,9 +196,8 @@ class _ChosenRows(CountMatrix):
 
 
 def _table_of(table: Any) -> ExpressionTable:
-    matrix = table.X
     return ExpressionTable(
-        counts=SparseCounts(matrix) if hasattr(matrix, "tocsr") else DenseCounts(np.asarray(matrix)),
+        counts=matrix_of(table.X),
         cell_names=np.asarray(table.obs_names, dtype=object),
         gene_names=np.asarray(table.var_names, dtype=object),
         obs={str(column): np.asarray(table.obs[column]) for column in table.obs},
@@ -207,10 +206,19 @@ def _table_of(table: Any) -> ExpressionTable:
     )
 
 
-def check_values(groups: Sequence[CellGroups]) -> list[Problem]:
-    """What of cells' values metrics cannot take: NaN, infinities, and values that are no log1p."""
+def check_values(groups: Sequence[CellGroups], *, measured: Sequence[CellGroups] = ()) -> list[Problem]:
+    """What of cells' values metrics cannot take: NaN, infinities, and values that are no log1p.
+
+    Args:
+        groups: Cells.
+        measured: Those of them that cannot be negative; a prediction may be.
+    """
     problems = []
     for group in groups:
+        if not all(group.counts.shape):
+            what = f"holds {group.counts.shape[0]} cells and {group.counts.shape[1]} genes"
+            problems.append(Problem(group.name, what, "Give a table of cells by genes."))
+            continue
         whole = largest = 0.0
         entries = 0
         for _, block in group.counts.blocks():
@@ -218,6 +226,10 @@ def check_values(groups: Sequence[CellGroups]) -> list[Problem]:
             if not np.isfinite(values).all():
                 what = f"holds {np.count_nonzero(~np.isfinite(values))} values that are NaN or infinite"
                 problems.append(Problem(group.name, what, "Predict finite values for every gene."))
+                break
+            if group in measured and values.min(initial=0) < 0:
+                what = f"holds negative values (down to {values.min():g}), while the metrics are of log1p values"
+                problems.append(Problem(group.name, what, "Give values that were not centred or scaled."))
                 break
             values = values[values != 0]
             largest = max(largest, float(values.max(initial=0)))

@@ -39,7 +39,8 @@ class VAENormalizerConfig(OperatorConfig):
         use_batch_correction: Whether the decoder is told the batch, so that the latent need not be.
         likelihood: Law of the counts: "poisson", "nb" (negative binomial) or "zinb" (with more zeros).
         n_batches: Batches that the decoder can be told.
-        dropout_rate: Fraction of each hidden layer of the encoder dropped in train mode.
+        dropout_rate: Fraction of each hidden layer of the encoder dropped in train mode. More than scVI's 0.1: there
+            the other cells of a batch disturb training, too, through the normalisation of hidden layers.
 
     Raises:
         ValueError: A size that is not positive, no hidden layer, a rate outside [0, 1], or another likelihood.
@@ -51,7 +52,7 @@ class VAENormalizerConfig(OperatorConfig):
     use_batch_correction: bool = False
     likelihood: str = "poisson"
     n_batches: int = 2
-    dropout_rate: float = 0.1
+    dropout_rate: float = 0.2
 
     def __post_init__(self) -> None:
         # A list, as the documents have it, could not be hashed, and with it no module that holds the configuration.

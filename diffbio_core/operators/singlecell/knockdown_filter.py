@@ -119,8 +119,9 @@ class OnTargetKnockdownFilter:
             source: The experiment; all its genes are looked at, whatever its elements hold.
 
         Raises:
-            InputError: Values that look like logarithms or hold negative ones, no control, a gene column that does not
-                exist, or no perturbation that is named by a measured gene.
+            InputError: Values that look like logarithms, or of which some are negative or not finite, no control, a
+                gene column that does not exist, a target gene that stands twice, or no perturbation that is named by a
+                measured gene.
         """
         config, cells = self.config, source.cells
         control = cells.perturbations.isin([config.control_pert])
@@ -213,6 +214,12 @@ def _targets(
             f"{next(iter(place), None)!r}: no perturbation is named by a measured gene"
         )
         problems.append(Problem(name, what, "Name the column of gene names with var_gene_col."))
+    aimed_at = {str(pert) for pert in cells.perturbations.categories[perturbed]}
+    names, times = np.unique([str(gene) for gene in genes if str(gene) in aimed_at], return_counts=True)
+    if (times > 1).any():
+        twice = names[times > 1]
+        what = f"has {len(twice)} target genes that are named twice, first {str(twice[0])!r}"
+        problems.append(Problem(name, what, "Keep one of the genes, or name another column with var_gene_col."))
     if problems:
         raise InputError(problems)
     target[~perturbed] = -1
@@ -240,8 +247,9 @@ def _expression(
     codes, measured = cells.perturbations.codes, target >= 0
     own, total = np.zeros(len(codes)), np.zeros(len(target))
     for rows, block in cells.expression.blocks():
-        if (block.data if hasattr(block, "tocsr") else block).min(initial=0) < 0:
-            what = "holds negative values, so that no ratio of expression can be told"
+        stored = block.data if hasattr(block, "tocsr") else block
+        if not (np.isfinite(stored).all() and stored.min(initial=0) >= 0):
+            what = "holds values that are negative, NaN or infinite, so that no ratio of expression can be told"
             raise InputError([Problem(cells.file_names[0], what, "Give counts, or normalised counts not scaled.")])
         wanted = np.maximum(target[codes[rows]], 0)
         values = np.asarray(block[np.arange(len(rows)), wanted], dtype=float).ravel()

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.sources.labels import stack_labels
 from diffbio_core.sources.matrix import CountMatrix, StackedCounts
 from diffbio_core.sources.perturbation.cells import CellSource, ExperimentCells
+
+_CELLS_LOOKED_AT = 64
 
 
 class PerturbationConcatSource(CellSource):
@@ -44,6 +46,48 @@ class PerturbationConcatSource(CellSource):
             name=", ".join(source.name for source in sources),
         )
         self.sources = sources
+
+
+def check_cells_once(sources: Sequence[CellSource]) -> None:
+    """Refuse files that hold the same cells: they would stand on both sides of a split.
+
+    Cells are the same where their names and values are; some of the names that two files share are looked at.
+
+    Args:
+        sources: One for each file.
+
+    Raises:
+        InputError: Two files are one, or copies of each other; each such pair is named.
+    """
+    seen: dict[str, list[tuple[int, int]]] = {}
+    shared: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for number, source in enumerate(sources):
+        for row, name in enumerate(source.cells.cell_names):
+            places = seen.setdefault(str(name), [])
+            for other, other_row in places:
+                rows = shared.setdefault((other, number), [])
+                if other != number and len(rows) < _CELLS_LOOKED_AT:
+                    rows.append((other_row, row))
+            places.append((number, row))
+    problems = []
+    for (first, second), rows in shared.items():
+        one, other = sources[first].cells, sources[second].cells
+        if _mostly_same(one, other, np.array(rows, np.int64).reshape(-1, 2)):
+            what = f"holds cells that {_name(one)} holds, too"
+            problems.append(Problem(_name(other), what, "Name every file once."))
+    if problems:
+        raise InputError(problems)
+
+
+def _mostly_same(one: ExperimentCells, other: ExperimentCells, rows: Int[np.ndarray, "cells two"]) -> bool:
+    """Whether more than half of some pairs of cells have the same values in all genes that both files have."""
+    _, columns, other_columns = np.intersect1d(one.genes.astype(str), other.genes.astype(str), return_indices=True)
+    if not len(rows) or not len(columns):
+        return False
+    values = one.expression.rows(rows[:, 0])[:, columns]
+    others = other.expression.rows(rows[:, 1])[:, other_columns]
+    told = (values != 0).any(axis=1)  # a row of zeros says nothing
+    return 2 * np.count_nonzero((values == others).all(axis=1) & told) > np.count_nonzero(told)
 
 
 def _stacked(parts: list[ExperimentCells], shared_genes: bool) -> ExperimentCells:

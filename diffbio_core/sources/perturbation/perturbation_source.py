@@ -105,7 +105,7 @@ class PerturbationAnnDataSource(CellSource):
 
 
 def _cells(table: ExpressionTable, config: PerturbationSourceConfig) -> ExperimentCells:
-    problems = _problems(table, config)
+    problems = _size_problems(table) or [*_problems(table, config), *_value_problems(table)]
     labels: list[Labels] = []
     for column in (config.pert_col, config.cell_type_col, config.batch_col):
         if column not in table.obs:  # told already
@@ -154,6 +154,28 @@ def _output(
     if config.output_space == OutputSpaceMode.GENE and variable is not None:
         return table.counts.select_genes(variable), table.gene_names[variable], dict(table.obsm)
     return table.counts, table.gene_names, dict(table.obsm)
+
+
+def _size_problems(table: ExpressionTable) -> list[Problem]:
+    if table.n_cells and table.n_genes:
+        return []
+    what = f"holds {table.n_cells} cells and {table.n_genes} genes"
+    return [Problem(table.name, what, "Give a table of cells by genes.")]
+
+
+def _value_problems(table: ExpressionTable) -> list[Problem]:
+    """Values that are not finite, where looking does not mean to read a file that is to stay unread."""
+    if table.counts.is_stored:
+        return []
+    for rows, block in table.counts.blocks():
+        values = block.data if hasattr(block, "tocsr") else block
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            dense = table.counts.rows(rows)
+            cell, gene = np.argwhere(~np.isfinite(dense))[0]
+            place = f"cell {table.cell_names[rows[cell]]}, gene {table.gene_names[gene]}"
+            what = f"holds {dense[cell, gene]:g} ({place}), which is no expression"
+            return [Problem(table.name, what, "Leave those cells or genes out.")]
+    return []
 
 
 def _problems(table: ExpressionTable, config: PerturbationSourceConfig) -> list[Problem]:

@@ -204,6 +204,12 @@ def test_cells_without_controls_are_counted_and_no_batch_is_made_of_them(tmp_pat
         result.get_paired_batch(of_b)
 
 
+@pytest.mark.parametrize("number", [-1, 160])
+def test_a_number_that_is_no_cell_has_no_controls(files, number):
+    with pytest.raises(IndexError, match=f"has cells 0 to 159, got {number}"):
+        set_up(files).controls_of([0, number])
+
+
 @pytest.mark.parametrize("backed", [False, True])
 def test_files_stay_sparse(files, backed):
     result = set_up(files, backed=backed)
@@ -256,7 +262,41 @@ def test_the_same_seed_gives_the_same_and_another_one_another(files):
     assert first.train_indices.tolist() != other.train_indices.tolist()
 
 
+def test_a_perturbation_of_an_experiment_is_held_out_under_all_its_names(tmp_path):
+    pairs = ("GeneX", "GeneX+GeneY", "GeneY+GeneX")
+    path = written(tmp_path, screen(perturbations=(CONTROL, *pairs), cell_types=("TypeA",)))
+
+    def held_out(**names):
+        entry = FewshotEntry("only", "TypeA", **names)
+        data = (DatasetEntry("only", str(path)),)
+        only = ExperimentConfig(datasets=data, training_datasets=("only",), fewshot=(entry,))
+        return PerturbationPipeline(PerturbationPipelineConfig()).setup_experiment(only)
+
+    for apart in (
+        {"test_perturbations": pairs[1:2]},
+        {"test_perturbations": pairs[1:2], "val_perturbations": pairs[2:]},
+    ):
+        with pytest.raises(ValueError, match=r"'GeneY\+GeneX' \(the same as 'GeneX\+GeneY'\) would be elsewhere"):
+            held_out(**apart)
+    assert len(held_out(test_perturbations=pairs[1:]).test_indices) == 16 + 5  # of 8 controls
+
+
+@pytest.mark.parametrize("backed", [False, True])
+def test_the_same_cells_in_two_files_are_refused(files, tmp_path, backed):
+    import shutil
+
+    shutil.copy(files[0], tmp_path / "copy.h5ad")
+    (tmp_path / "link.h5ad").symlink_to(files[0])
+
+    for again in (files[0], tmp_path / "copy.h5ad", tmp_path / "link.h5ad"):
+        with pytest.raises(ValueError, match=r"holds cells that .*one\.h5ad holds, too"):
+            set_up([*files, again], backed=backed)
+    assert len(set_up(files, backed=backed).source) == 160  # other cells of the same names
+
+
 def test_an_absent_control_label_is_told(files):
+    with pytest.raises(ValueError, match=r"no control 'Non-targeting' \(is 'non-targeting' meant\?\)"):
+        set_up(files, control_pert="Non-targeting")
     with pytest.raises(ValueError, match="perturbation holds no control 'ctrl', but GeneX, GeneY"):
         set_up(files, control_pert="ctrl")
     with pytest.raises(ValueError, match="at least one file"):

@@ -218,3 +218,86 @@ def test_the_factory_takes_the_documented_arguments():
 
     assert (made.config.n_genes, made.config.n_clusters, made.config.latent_dim) == (30, 4, 5)
     assert made.ambient_removal is None
+
+
+def table(**obs):
+    anndata, pandas = pytest.importorskip("anndata"), pytest.importorskip("pandas")
+    names = [f"gene{place}" for place in range(GENES)]
+    cells = [f"cell{place}" for place in range(CELLS)]
+    obs = pandas.DataFrame(obs or {"batch": BATCHES.astype(str)}, index=cells)
+    return anndata.AnnData(csr_matrix(COUNTS), obs=obs, var=pandas.DataFrame(index=names))
+
+
+@pytest.fixture(scope="module")
+def quick() -> SingleCellPipeline:
+    made = pipeline(enable_ambient_removal=False)
+    made.fit(table(), batch_key="batch", training=VAETrainingConfig(epochs=1))
+    return made
+
+
+def test_genes_are_taken_by_name_whatever_their_order(quick):
+    import anndata
+
+    known, more = table(), table()
+    more.var_names = [f"other{place}" for place in range(GENES)]
+    both = anndata.concat([more, known], axis=1, merge="first")[:, ::-1].copy()
+
+    found = quick.embed(both, batch_key="batch")
+
+    np.testing.assert_array_equal(found["latent"], quick.embed(known, batch_key="batch")["latent"])
+
+
+def test_genes_that_were_fitted_and_lack_are_told(quick):
+    other = table()
+    other.var_names = ["another", *other.var_names[1:]]
+
+    with pytest.raises(ValueError, match="lack 1 of the 40 genes that were fitted, such as 'gene0'"):
+        quick.embed(other, batch_key="batch")
+
+
+def test_numbers_of_a_column_are_names_of_batches_and_no_codes():
+    made = pipeline(enable_ambient_removal=False, enable_dim_reduction=False)
+
+    made.fit(table(lane=BATCHES * 93 + 7), batch_key="lane", training=VAETrainingConfig(epochs=1))
+
+    assert made.batch_names == ("7", "100")
+    assert made.batch_correction.config.n_batches == 2
+
+
+def test_a_backed_table_is_fitted_as_one_in_memory(quick, tmp_path):
+    import anndata
+
+    table().write_h5ad(tmp_path / "cells.h5ad")
+    backed = anndata.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+
+    found = quick.embed(backed, batch_key="batch")["latent"]
+
+    np.testing.assert_array_equal(found, quick.embed(table(), batch_key="batch")["latent"])
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "told"),
+    [
+        (np.log1p(COUNTS), {}, "look like logarithms"),
+        (COUNTS[:2], {}, "3 clusters of 2 cells"),
+        (COUNTS[:0], {}, "no cells"),
+        ({"counts": COUNTS}, {"batch_key": "batch"}, "a dict lacks"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(data, options, told):
+    with pytest.raises(ValueError, match=told):
+        pipeline(enable_ambient_removal=False, enable_batch_correction=False).fit(data, **options)
+
+
+def test_two_places_of_the_batches_are_refused():
+    with pytest.raises(ValueError, match="give one of them"):
+        pipeline(enable_ambient_removal=False).fit(table(), batch_key="batch", batch_labels=BATCHES)
+
+
+@pytest.mark.parametrize("value", [np.nan, -1])
+def test_values_that_are_no_counts_are_not_embedded(quick, value):
+    counts = COUNTS.copy()
+    counts[2, 3] = value
+
+    with pytest.raises(ValueError, match=f"cell 2 has {value:g}.* for gene 3"):
+        quick.embed(counts, batch_labels=BATCHES)

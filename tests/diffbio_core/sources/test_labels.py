@@ -45,3 +45,10 @@ def test_codes_into_a_vocabulary_in_any_order_become_places_in_the_sorted_one():
     assert labels.names.tolist() == ["a", "b", "a"]
     assert labels.categories.tolist() == ["a", "b"]
     assert labels.codes.tolist() == [0, 1, 0]
+
+
+def test_a_number_is_one_label_however_files_keep_it():
+    stacked = stack_labels([Labels.of([10, 2]), Labels.of([2.0, 2.5])])
+
+    assert stacked.categories.tolist() == ["2", "2.5", "10"]
+    assert stacked.names.tolist() == ["10", "2", "2", "2.5"]

@@ -71,3 +71,14 @@ def test_a_row_outside_is_an_index_error():
 def test_parts_of_other_genes_do_not_stack():
     with pytest.raises(ValueError, match=r"\[2, 3\] genes"):
         StackedCounts([DenseCounts(np.eye(2)), DenseCounts(np.eye(3))])
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_entries_that_stand_for_one_place_are_one_value(stored):
+    halves = scipy.sparse.csr_matrix(([0.5, 0.5, 2.0], [1, 1, 0], [0, 2, 3]), shape=(2, 2))
+
+    matrix = StoredCounts(Rows(halves), is_sparse=True) if stored else SparseCounts(halves)
+
+    (_, block), *_ = matrix.blocks()
+    assert block.data.tolist() == [1.0, 2.0]
+    assert halves.data.tolist() == [0.5, 0.5, 2.0]

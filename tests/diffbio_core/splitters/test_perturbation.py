@@ -119,3 +119,21 @@ def test_a_source_that_yields_no_controls_is_split_by_the_numbers_it_yields(tmp_
 def test_a_configuration_that_cannot_be_is_refused(config, message):
     with pytest.raises(ValueError, match=message):
         config()
+
+
+@pytest.mark.parametrize("other", ["GeneY+GeneX", "GeneX+non-targeting+GeneY"])
+def test_a_perturbation_is_not_held_out_under_one_name_and_trained_on_under_another(tmp_path, other):
+    path = written(tmp_path, screen(perturbations=("non-targeting", "GeneX", "GeneX+GeneY", other)))
+    pairs = PerturbationAnnDataSource(PerturbationSourceConfig(file_path=path, output_space="all"))
+
+    with pytest.raises(ValueError, match=r"the same as 'GeneX\+GeneY'\) would stay in training"):
+        FewShotSplitter(FewShotSplitterConfig(held_out_perturbations=("GeneX+GeneY",))).split(pairs)
+
+    both = FewShotSplitter(FewShotSplitterConfig(held_out_perturbations=("GeneX+GeneY", other))).split(pairs)
+    assert names(pairs, both.test_indices) == {"GeneX+GeneY", other}
+
+
+@pytest.mark.parametrize("splitter", [ZeroShotSplitterConfig, FewShotSplitterConfig])
+def test_fractions_that_do_not_say_how_the_rest_is_divided_are_refused(splitter):
+    with pytest.raises(ValueError, match="are both 0"):
+        splitter(train_frac=0, valid_frac=0, test_frac=1)

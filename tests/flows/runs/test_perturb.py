@@ -49,7 +49,6 @@ def test_files_or_an_experiment_are_needed_and_not_both(file, tmp_path):
 def test_a_folder_is_replaced_only_by_force(file, tmp_path):
     output = tmp_path / "out"
     set_up_perturbations([file], output=output, seed=1)
-    (output / "mine.txt").touch()
 
     with pytest.raises(InputError, match=r"exists\. Name another folder, or replace it with --force"):
         set_up_perturbations([file], output=output, seed=2)
@@ -57,8 +56,56 @@ def test_a_folder_is_replaced_only_by_force(file, tmp_path):
 
     set_up_perturbations([file], output=output, seed=2, force=True)
     assert json.loads((output / "setup.json").read_text())["options"] == {"seed": 2}
-    assert not (output / "mine.txt").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_that_holds_something_else_is_not_replaced_even_by_force(file, tmp_path):
+    (tmp_path / "mine.txt").touch()
+
+    with pytest.raises(InputError, match=r"holds 'mine.txt', which this command did not write"):
+        set_up_perturbations([file], output=tmp_path, force=True)
+
+    assert (tmp_path / "mine.txt").exists()
+
+
+def test_the_folder_that_one_is_in_can_be_replaced(file, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    set_up_perturbations([file], output=".", force=True)
+
+    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == ["cells.csv", "setup.json", "splits.csv"]
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["same"] * 96, "names 1 cells more than once, first 'same'"),
+        ([f"cell;{number}" for number in range(96)], "names cells with ';'.* such as 'cell;0'"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Observation names are not unique")
+def test_names_by_which_controls_could_not_be_told_are_refused_where_they_are_written(tmp_path, names, told):
+    table = screen()
+    table.obs_names = names
+    path = written(tmp_path, table)
+
+    assert len(set_up_perturbations([path]).train_indices) == 76
+    with pytest.raises(InputError, match=told):
+        set_up_perturbations([path], output=tmp_path / "out")
+
+
+def test_a_cell_type_with_controls_alone_is_passed_over(tmp_path):
+    table = screen(per_group=12)
+    table.X = np.log1p(table.X)
+    kept = (table.obs["cell_type"] == "TypeA") | (table.obs["perturbation"] == CONTROL)
+    real, predicted = written(tmp_path, table[kept].copy(), "real"), logarithmic(tmp_path, "predicted", per_group=12)
+    told = []
+
+    scores = evaluate_predictions(real, predicted, cell_type_col="cell_type", profile="effects", tell=told.append)
+
+    assert list(scores.by_cell_type) == ["TypeA"]
+    assert told[0] == "passed over, as none of their cells are perturbed: TypeB, TypeC"
 
 
 def test_predictions_that_cannot_be_compared_are_bad_input(file, tmp_path):

@@ -207,3 +207,30 @@ def test_cells_that_are_alike_are_looked_at_once_and_score_the_same():
     kinds, like = same.kinds(("A", "B"))
     assert (list(kinds), like.tolist()) == (["A"], [0, 0])
     assert constant.kinds(("A", "B"))[1].tolist() == [0, 1]
+
+
+def test_measured_values_that_were_centred_are_refused_and_predicted_ones_below_zero_are_not():
+    centred, predicted = cells(EFFECTS), cells(EFFECTS, seed=1)
+    centred.X = centred.X - centred.X.mean(axis=0)
+    predicted.X[0] = -0.01
+
+    with pytest.raises(ValueError, match=r"real: holds negative values \(down to -0\.") as error:
+        evaluate_perturbations(centred, predicted, training=centred, profile="effects")
+    assert "training: holds negative values" in str(error.value)
+    assert "predicted" not in str(error.value)
+
+
+def test_tables_without_genes_are_refused():
+    with pytest.raises(ValueError, match="real: holds 100 cells and 0 genes"):
+        evaluate_perturbations(cells(EFFECTS)[:, :0], cells(EFFECTS, seed=1)[:, :0])
+
+
+def test_a_backed_table_scores_as_one_in_memory(tmp_path):
+    sparse, predicted = cells(EFFECTS), cells(EFFECTS, seed=1)
+    sparse.X = scipy.sparse.csr_matrix(sparse.X)
+    sparse.write_h5ad(tmp_path / "real.h5ad")
+    backed = anndata.read_h5ad(tmp_path / "real.h5ad", backed="r")
+
+    scores = evaluate_perturbations(backed, predicted, profile="effects")
+
+    assert scores["pearson_delta"] == evaluate_perturbations(sparse, predicted, profile="effects")["pearson_delta"]

@@ -128,10 +128,27 @@ def test_negative_values_and_absent_controls_are_refused(tmp_path):
     table = exact_screen()
     table.X[0, 0] = -1
 
-    with pytest.raises(ValueError, match="holds negative values"):
+    with pytest.raises(ValueError, match="holds values that are negative"):
         OnTargetKnockdownFilter(KnockdownFilterConfig()).process(source(tmp_path, table))
     with pytest.raises(ValueError, match="has no control 'ctrl' in perturbation"):
         OnTargetKnockdownFilter(KnockdownFilterConfig(control_pert="ctrl")).process(source(tmp_path))
+
+
+def test_values_that_are_not_finite_are_refused_where_they_are_first_read(tmp_path):
+    table = exact_screen()
+    table.X[0, 0] = np.nan
+
+    with pytest.raises(ValueError, match="NaN or infinite, so that no ratio"):
+        OnTargetKnockdownFilter(KnockdownFilterConfig()).process(source(tmp_path, table, backed=True))
+
+
+def test_a_target_that_two_genes_are_called_is_refused(tmp_path):
+    table = exact_screen()
+    table.var["symbol"] = [GENES[0], GENES[1], GENES[0], "Other", "Other", "Other"]
+
+    config = KnockdownFilterConfig(var_gene_col="symbol", min_cells=1)
+    with pytest.raises(ValueError, match=f"1 target genes that are named twice, first '{GENES[0]}'"):
+        OnTargetKnockdownFilter(config).process(source(tmp_path, table))
 
 
 def test_one_gene_alone():

@@ -169,3 +169,21 @@ def test_a_configuration_that_cannot_be_is_refused_by_field(fields, field):
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"absent\.h5ad"):
         opened(tmp_path / "absent.h5ad")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "told"), [((slice(0), slice(None)), "0 cells and 6"), ((slice(None), slice(0)), "96 cells and 0")]
+)
+def test_a_table_without_cells_or_genes_is_refused(tmp_path, chosen, told):
+    path = written(tmp_path, screen()[chosen].copy())
+
+    with pytest.raises(ValueError, match=f"holds {told} genes"):
+        opened(path)
+
+
+def test_a_value_that_is_not_finite_is_named(tmp_path):
+    table = screen()
+    table.X[7, 2] = np.nan
+
+    with pytest.raises(ValueError, match=r"holds nan \(cell cell7, gene GeneZ\)"):
+        opened(written(tmp_path, table))
