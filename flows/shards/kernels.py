@@ -110,9 +110,17 @@ def no_reads(interval: Interval) -> IntervalReads:
     from diffbio_core.reads.records import SET_ASIDE
     from diffbio_core.reads.thinning import IntervalReads
 
-    kinds = (np.uint8, np.int64, np.int32, np.int32, np.int32, np.int64, np.uint8)
-    thinned = np.zeros(interval.stop - interval.start, np.int32)
-    return IntervalReads(*(np.empty(0, kind) for kind in kinds), thinned, np.zeros(len(SET_ASIDE), np.int64))
+    return IntervalReads(
+        raw=np.empty(0, np.uint8),
+        offset=np.empty(0, np.int64),
+        start=np.empty(0, np.int32),
+        alignment_start=np.empty(0, np.int32),
+        end=np.empty(0, np.int32),
+        mate=np.empty(0, np.int64),
+        rank=np.empty(0, np.uint8),
+        thinned=np.zeros(interval.stop - interval.start, np.int32),
+        counts=np.zeros(len(SET_ASIDE), np.int64),
+    )
 
 
 def one_deletion() -> ShardPlanes:

@@ -87,7 +87,7 @@ def _mostly_same(one: ExperimentCells, other: ExperimentCells, rows: Int[np.ndar
     values = one.expression.rows(rows[:, 0])[:, columns]
     others = other.expression.rows(rows[:, 1])[:, other_columns]
     told = (values != 0).any(axis=1)  # a row of zeros says nothing
-    return 2 * np.count_nonzero((values == others).all(axis=1) & told) > np.count_nonzero(told)
+    return bool(2 * np.count_nonzero((values == others).all(axis=1) & told) > np.count_nonzero(told))
 
 
 def _stacked(parts: list[ExperimentCells], shared_genes: bool) -> ExperimentCells:
