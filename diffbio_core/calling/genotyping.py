@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -9,7 +10,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64, Int32
 
-from diffbio_core.calling.haplotypes import Allele, Haplotypes, Piece, pair_haplotypes, spell
+from diffbio_core.calling.haplotypes import (
+    MAX_HAPLOTYPES,
+    Allele,
+    Haplotypes,
+    Piece,
+    count_haplotypes,
+    pair_haplotypes,
+    spell,
+)
 from diffbio_core.calling.sites import CalledSite
 from diffbio_core.windows.encoding import BASES
 from diffbio_core.windows.planes import ShardPlanes
@@ -35,6 +44,9 @@ _NEAR = 10
 
 _MOST_TOGETHER = 6
 """Alleles beyond which only those are weighed together that overlap."""
+
+_MOST_SPANNING = 4
+"""Indels over a changed base that it is weighed with where a cluster's haplotypes are too many."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +87,14 @@ def genotype_sites(
         pass_gq: GQ under which a site is listed with the filter LowGQ.
     """
     sites: list[CalledSite] = []
-    for cluster in _clusters(planes, evidence):
+    for cluster, wanted in _clusters(planes, evidence):
         # An indel's reads are weighed also where it is the only one.
         if len(cluster) == 1 and cluster[0].length == 0:
             sites.extend(_call_alone(planes, evidence, cluster[0], ploidy))
         else:
-            sites.extend(_call_together(planes, evidence, cluster, ploidy))
+            found = _call_together(planes, evidence, cluster, ploidy)
+            sites.extend(site for site in found if wanted is None or site.position == wanted)
+    sites.sort(key=lambda site: site.position)
     return [_filtered(site, pass_qual, pass_gq) for site in sites if site.qual >= min_qual]
 
 
@@ -91,8 +105,11 @@ def genotypes(alleles: int, ploidy: int) -> list[tuple[int, ...]]:
     return [(low, high) for high in range(alleles) for low in range(high + 1)]
 
 
-def _clusters(planes: ShardPlanes, evidence: AlleleEvidence) -> Iterator[list[Allele]]:
-    """Likely alleles by position, those together that overlap or are near."""
+def _clusters(planes: ShardPlanes, evidence: AlleleEvidence) -> Iterator[tuple[list[Allele], int | None]]:
+    """Likely alleles by position, those together that overlap or are near, and which position's record is wanted.
+
+    None stands for all records of a cluster.
+    """
     table, width = planes.candidates, planes.grid.reference_length
     first = planes.shard.first_window * width - planes.grid.halo
     absent = evidence.log_probabilities[:, 0]
@@ -109,7 +126,27 @@ def _clusters(planes: ShardPlanes, evidence: AlleleEvidence) -> Iterator[list[Al
         )
     ]
     for cluster in _grouped(found, _NEAR):
-        yield from [cluster] if len(cluster) <= _MOST_TOGETHER else _grouped(cluster, 0)
+        for group in [cluster] if len(cluster) <= _MOST_TOGETHER else _grouped(cluster, 0):
+            if count_haplotypes(group) <= MAX_HAPLOTYPES:
+                yield group, None
+            else:
+                yield from _parted(group, absent)
+
+
+def _parted(group: list[Allele], absent: np.ndarray) -> Iterator[tuple[list[Allele], int | None]]:
+    """Alleles of more haplotypes than can be compared: the indels, and each changed base with those that span it.
+
+    Of two changed bases each is as likely on either haplotype then, whatever reads show of both.
+    """
+    anchors = {allele.position for allele in group if allele.length}
+    spanning = [allele for allele in group if allele.position in anchors]
+    if spanning:
+        yield spanning, None
+    changes = (allele for allele in group if allele.position not in anchors)
+    for position, alleles in itertools.groupby(changes, key=lambda allele: allele.position):
+        over = [allele for allele in spanning if allele.position < position < allele.stop]
+        likeliest = sorted(over, key=lambda allele: absent[allele.candidate])[:_MOST_SPANNING]
+        yield [*(allele for allele in over if allele in likeliest), *alleles], position
 
 
 def _grouped(alleles: Iterable[Allele], near: int) -> Iterator[list[Allele]]:

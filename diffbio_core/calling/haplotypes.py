@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, UInt8
 
 from diffbio_core.calling.read_likelihoods import BESIDE, Stretch, log_likelihoods
 from diffbio_core.calling.repeat_lengths import FITTED, repeat_lengths
@@ -25,7 +25,7 @@ from diffbio_core.windows.encoding import N_BASE
 from diffbio_core.windows.planes import ShardPlanes
 
 MAX_HAPLOTYPES = 300
-"""Haplotypes of a cluster that are compared; the least likely candidates are dropped until there are no more."""
+"""Haplotypes of a cluster that are compared; of more indels of one place the least likely are dropped."""
 
 READS = 0.6
 """Exponent of the reads' likelihoods, whose errors are not independent."""
@@ -106,11 +106,13 @@ def pair_haplotypes(planes: ShardPlanes, alleles: list[Allele], logs: np.ndarray
         logs: (candidates, 3) natural logarithms of the probabilities of 0, 1 and 2 copies.
         ploidy: Copies of the contig: 2, or 1.
     """
-    carried = _combinations(alleles)
-    while len(carried) > MAX_HAPLOTYPES:
+    while count_haplotypes(alleles) > MAX_HAPLOTYPES:
         least = max(alleles, key=lambda allele: logs[allele.candidate, 0])
         alleles = [allele for allele in alleles if allele is not least]
-        carried = _combinations(alleles)
+    carried = _combinations(alleles)
+    stretch, spelled = _stretch(planes, alleles), []
+    if stretch is not None:
+        carried, spelled = _distinct(carried, _spelled(planes, alleles, carried, stretch, logs[:, 0]))
     holds = np.zeros((len(carried), len(alleles)), np.int64)
     for number, places in enumerate(carried):
         holds[number, list(places)] = 1
@@ -123,10 +125,8 @@ def pair_haplotypes(planes: ShardPlanes, alleles: list[Allele], logs: np.ndarray
         room_for_one = (copies == 1) & (holds @ _takes_away(alleles) > 0)[pairs].any(1)
         each = np.where(room_for_one, np.logaddexp(table[:, 1], table[:, 2]), each)
     repeats = repeat_lengths(planes, [allele.candidate for allele in alleles])
-    reads = None
-    if len(alleles) > sum(len(repeat.members) for repeat in repeats) and any(allele.length for allele in alleles):
-        reads = _read_likelihoods(planes, alleles, carried, logs[:, 0]) if len(alleles) > 1 else None
-    if reads is not None:
+    if stretch is not None and len(alleles) > sum(len(repeat.members) for repeat in repeats):
+        reads = log_likelihoods(planes, stretch, spelled)
         weights = each.sum(1) + READS * np.logaddexp.reduce(reads[:, pairs], axis=2).sum(0)
     else:
         for repeat in repeats:
@@ -161,37 +161,53 @@ def spell(alleles: list[Allele], reference: str, start: int) -> str:
     return written + reference[cursor - start :]
 
 
-def _read_likelihoods(
-    planes: ShardPlanes, alleles: list[Allele], carried: list[Piece], absent: np.ndarray
-) -> Float64[np.ndarray, "reads haplotypes"] | None:
-    """Likelihoods of the reads by haplotype; None where a window does not hold all that they would be held against.
+def _stretch(planes: ShardPlanes, alleles: list[Allele]) -> Stretch | None:
+    """Where reads are held against a cluster's haplotypes.
 
-    Args:
-        planes: The shard.
-        alleles: The cluster's alleles, by position.
-        carried: What each haplotype carries.
-        absent: Natural logarithm of the probability of no copy of each of the shard's candidates.
+    None where they need not be, as the classifier tells of one allele and of changed bases alone, and where a window
+    does not hold all that they would be held against.
     """
-    table, grid = planes.candidates, planes.grid
-    window = int(table.window[alleles[0].candidate])
-    origin = (planes.shard.first_window + window) * grid.reference_length - grid.halo
+    if len(alleles) == 1 or not any(allele.length for allele in alleles):
+        return None
+    window = int(planes.candidates.window[alleles[0].candidate])
+    origin = _origin(planes, window)
+    reference = planes.reference[window]
     first = alleles[0].position - origin
-    reference = planes.reference[window].copy()
     last = max(allele.stop + _room(reference, allele, allele.position - origin) for allele in alleles) - origin
     # A slip takes away up to two units, deletions what they do.
     spare = 2 * MAX_UNIT + sum(max(0, -allele.length) for allele in alleles)
-    stretch = Stretch(window, first - BESIDE, last + BESIDE, first, last, spare)
-    if stretch.start - spare < 0 or stretch.stop + spare > grid.positions:
+    if first - BESIDE - spare < 0 or last + BESIDE + spare > planes.grid.positions:
         return None
-    beside = (table.window == window) & (table.length == 0) & (absent < _LIKELY_CHANGE)
+    return Stretch(window, first - BESIDE, last + BESIDE, first, last, spare)
+
+
+def _spelled(
+    planes: ShardPlanes, alleles: list[Allele], carried: list[Piece], stretch: Stretch, absent: np.ndarray
+) -> list[UInt8[np.ndarray, " bases"]]:
+    """Base codes of each haplotype, N where a changed base of another cluster is likely: it is no error of a read."""
+    table = planes.candidates
+    reference = planes.reference[stretch.window].copy()
+    beside = (table.window == stretch.window) & (table.length == 0) & (absent < _LIKELY_CHANGE)
     beside[[allele.candidate for allele in alleles]] = False
     reference[table.column[beside]] = N_BASE
-    start = stretch.start - spare
-    bases = decode_bases(reference[start : stretch.stop + spare])
-    haplotypes = [
-        encode_bases(spell([alleles[place] for place in places], bases, origin + start)) for places in carried
-    ]
-    return log_likelihoods(planes, stretch, haplotypes)
+    start = stretch.start - stretch.spare
+    bases = decode_bases(reference[start : stretch.stop + stretch.spare])
+    position = _origin(planes, stretch.window) + start
+    return [encode_bases(spell([alleles[place] for place in places], bases, position)) for places in carried]
+
+
+def _distinct(carried: list[Piece], spelled: list[np.ndarray]) -> tuple[list[Piece], list[np.ndarray]]:
+    """Haplotypes that differ from each other: of those that are spelled alike that with the fewest alleles."""
+    simplest: dict[bytes, int] = {}
+    for number in sorted(range(len(carried)), key=lambda number: len(carried[number])):
+        simplest.setdefault(spelled[number].tobytes(), number)
+    kept = sorted(simplest.values())
+    return [carried[number] for number in kept], [spelled[number] for number in kept]
+
+
+def _origin(planes: ShardPlanes, window: int) -> int:
+    """Position of a window's first column."""
+    return (planes.shard.first_window + window) * planes.grid.reference_length - planes.grid.halo
 
 
 def _room(reference: np.ndarray, allele: Allele, column: int) -> int:
@@ -199,10 +215,17 @@ def _room(reference: np.ndarray, allele: Allele, column: int) -> int:
     return int(shift_room(reference, column, allele.length, encode_bases(allele.new))) if allele.length else 0
 
 
+def count_haplotypes(alleles: list[Allele]) -> int:
+    """Sets of alleles that one haplotype can carry; not counted further than a little over `MAX_HAPLOTYPES`."""
+    return len(_combinations(alleles))
+
+
 def _combinations(alleles: list[Allele]) -> list[Piece]:
-    """Sets of alleles that one haplotype can carry, by their places, the empty set first."""
+    """Sets of alleles that one haplotype can carry, by their places, the empty set first; some of them, if too many."""
     found: list[Piece] = [()]
     for place, allele in enumerate(alleles):
+        if len(found) > MAX_HAPLOTYPES:
+            break
         found += [
             (*before, place) for before in found if all(alleles[other].leaves_room_for(allele) for other in before)
         ]

@@ -47,9 +47,14 @@ MIN_FITTING = 12
 MIN_READS = 2
 """Reads that must propose an indel."""
 
+MIN_CERTAIN_QUALITY = 20
+"""Phred quality under which an inserted base is spelled as most reads spell it."""
+
 _NEAR = 8  # positions within which clips count as at one place
 _DIFFERING = 10  # one of so many bases may differ from the reference behind a gap
 _MATCH, _MISMATCH, _GAP = 1, -4, -5  # as bwa scores, but a gap that other reads show costs little
+_FEWER_DIFFERING = 3  # bases that differ if a clipped end is aligned without a gap, more than with one
+_AS_REFERENCE = 6  # code of the base ``=`` until the reference's stands in its place
 _WORD = 8
 _MOST_BEFORE = 24  # clipped bases before a gap: changes near it make an aligner clip them, too
 _LEAST_BESIDE = 3  # bases of a read on either side of a gap
@@ -67,8 +72,8 @@ def realign_reads(
         first: Position of the first of these.
 
     Returns:
-        The bytes that the table's offsets point into now. Records that changed have no tags, and their insertion is
-        spelled as most reads spell it.
+        The bytes that the table's offsets point into now. Records that changed have no tags, and inserted bases of poor
+        quality are spelled as most reads spell them.
     """
     counted = (table.fate == USED) | (table.fate == MATE_OVERLAP)
     indels = _agreed(*_propose(raw, table.offset, table.alignment_start, table.end, counted, reference, first))
@@ -91,8 +96,8 @@ def _agreed(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Indels that enough reads propose, in order of anchor.
 
-    Inserted bases of one place and length that differ in a few of them are one insertion, with the commonest bases;
-    where none is, those of the insertion that most reads spell alike.
+    Inserted bases of one place and length that single reads spell and that differ in few of them are one insertion:
+    that which several reads spell alike, if there is one. What several spell alike is an insertion of its own.
     """
     proposed: dict[tuple[int, int], Counter[bytes]] = {}
     for place, key in enumerate(zip(anchor.tolist(), length.tolist(), strict=True)):
@@ -104,7 +109,12 @@ def _agreed(
         left = sorted(spelled, key=lambda bases: (-spelled[bases], bases))
         while left:
             first = np.frombuffer(left[0], np.uint8)
-            like = [each for each in left if np.sum(np.frombuffer(each, np.uint8) != first) <= first.size // _DIFFERING]
+            like = [
+                each
+                for each in left
+                if np.sum(np.frombuffer(each, np.uint8) != first) <= first.size // _DIFFERING
+                and (each is left[0] or spelled[each] < MIN_READS)
+            ]
             left = [each for each in left if each not in like]
             if sum(spelled[each] for each in like) >= MIN_READS:
                 kept.append((*key, _commonest(like, spelled)))
@@ -125,13 +135,34 @@ def _commonest(like: list[bytes], spelled: Counter[bytes]) -> UInt8[np.ndarray, 
 
 
 @numba.njit(cache=True, nogil=True)
-def _decode(raw, record, codes):
-    """Write a record's base codes; returns how many there are."""
+def _decode(raw, record, codes, reference, first):
+    """Write a record's base codes, the reference's in place of ``=``; returns how many there are."""
     length = little_endian_32(raw, record + 16)
-    sequence = record + 32 + np.int64(raw[record + 8]) + 4 * little_endian_16(raw, record + 12)
+    operations = little_endian_16(raw, record + 12)
+    cigar = record + 32 + np.int64(raw[record + 8])
+    sequence = cigar + 4 * operations
+    spelled = True
     for place in range(length):
         byte = np.int64(raw[sequence + place // 2])
-        codes[place] = CODE_OF_NIBBLE[(byte >> 4) if place % 2 == 0 else (byte & 15)]
+        nibble = (byte >> 4) if place % 2 == 0 else (byte & 15)
+        codes[place] = CODE_OF_NIBBLE[nibble]
+        if nibble == 0:
+            codes[place] = _AS_REFERENCE
+            spelled = False
+    if spelled:
+        return length
+    column = little_endian_32(raw, record + 4) - first
+    query = np.int64(0)
+    operation = np.int64(0)
+    while operation < operations:
+        kind, run, operation = next_run(raw, cigar, operation, operations)
+        if kind == CIGAR_M or kind == CIGAR_I or kind == CIGAR_S:
+            for step in range(run):
+                if codes[query + step] == _AS_REFERENCE:
+                    codes[query + step] = _base(reference, column + step) if kind == CIGAR_M else np.uint8(N_BASE)
+            query += run
+        if kind == CIGAR_M or kind == CIGAR_D or kind == 3:
+            column += run
     return length
 
 
@@ -163,6 +194,11 @@ def _clips(raw, record):
 @numba.njit(cache=True, nogil=True)
 def _base(sequence, at):
     return sequence[at] if 0 <= at < sequence.size else np.uint8(N_BASE)
+
+
+@numba.njit(cache=True, nogil=True)
+def _same(codes, place, reference, at):
+    return codes[place] < N_BASE and codes[place] == _base(reference, at)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -216,8 +252,7 @@ def _split(codes, low, high, step, reference, at, inserted, skipped, before, lea
     differ = np.int64(0)
     place = high - 1
     while place >= most + inserted:
-        base = codes[low + step * place]
-        if base != _base(reference, at + step * (place - inserted + skipped)) or base >= N_BASE:
+        if not _same(codes, low + step * place, reference, at + step * (place - inserted + skipped)):
             differ += 1
             if differ >= least:
                 return np.int64(0), least
@@ -226,12 +261,11 @@ def _split(codes, low, high, step, reference, at, inserted, skipped, before, lea
     for length in range(most, -1, -1):
         if before[length] + differ < fewest:
             split, fewest = np.int64(length), before[length] + differ
-        if length > 0:
-            base = codes[low + step * (length - 1 + inserted)]
-            if base != _base(reference, at + step * (length - 1 + skipped)) or base >= N_BASE:
-                differ += 1
-                if differ >= least:
-                    break
+        place = length - 1
+        if place >= 0 and not _same(codes, low + step * (place + inserted), reference, at + step * (place + skipped)):
+            differ += 1
+            if differ >= least:
+                break
     return split, fewest
 
 
@@ -245,12 +279,14 @@ def _gap_in_clip(codes, low, high, step, reference, words, at):
     if high < MIN_FITTING:
         return np.int64(0), np.int64(0), False
     before = np.zeros(min(high, _MOST_BEFORE) + 1, np.int64)
-    for place in range(before.size - 1):
-        base = codes[low + step * place]
-        differs = base != _base(reference, at + step * place) or base >= N_BASE
-        before[place + 1] = before[place] + differs
+    straight = np.int64(0)
+    for place in range(high):
+        straight += not _same(codes, low + step * place, reference, at + step * place)
+        if place + 1 < before.size:
+            before[place + 1] = straight
     gap, split, copied = np.int64(0), np.int64(0), False
-    least = high // _DIFFERING + 1
+    # Ends are clipped for other reasons, too: because they overlap the mate's, or come from a primer.
+    least = min(high // _DIFFERING, straight - _FEWER_DIFFERING) + 1
     # Either of two words of the outermost bases must fit: so most gaps need no further look.
     outermost = low + high - _WORD if step == 1 else low - high + 1
     word, column = _word(codes, outermost), (at + high - _WORD if step == 1 else at - high + 1)
@@ -321,7 +357,7 @@ def _propose(raw, offset, start, end, counted, reference, first):
             if side == 0 and left >= MIN_CLIPPED:
                 at = start[read] - first
                 if 0 <= at < size and clipped[min(at + _NEAR, size)] - clipped[max(at - _NEAR, 0)] >= MIN_READS:
-                    bases = _decode(raw, record, codes) if bases < 0 else bases
+                    bases = _decode(raw, record, codes, reference, first) if bases < 0 else bases
                     gap, split, copied = _gap_in_clip(codes, left - 1, left, -1, reference, words, at - 1)
                     at -= split
                     inserted = at if copied else left - split - gap
@@ -329,7 +365,7 @@ def _propose(raw, offset, start, end, counted, reference, first):
             elif side == 1 and right >= MIN_CLIPPED:
                 at = end[read] - first
                 if 0 <= at < size and clipped[min(at + _NEAR, size)] - clipped[max(at - _NEAR, 0)] >= MIN_READS:
-                    bases = _decode(raw, record, codes) if bases < 0 else bases
+                    bases = _decode(raw, record, codes, reference, first) if bases < 0 else bases
                     gap, split, copied = _gap_in_clip(codes, bases - right, right, 1, reference, words, at)
                     at += split
                     inserted = at - gap if copied else bases - right + split
@@ -339,7 +375,7 @@ def _propose(raw, offset, start, end, counted, reference, first):
                 if abs(gap) < SHORTEST or abs(gap) > LONGEST:
                     gap = np.int64(0)
                 if gap > 0:
-                    bases = _decode(raw, record, codes) if bases < 0 else bases
+                    bases = _decode(raw, record, codes, reference, first) if bases < 0 else bases
             if gap == 0 or at < 1 or at + max(-gap, 0) > size or (copied and not 0 <= inserted <= size - gap):
                 continue
             used = sequence_start[number]
@@ -425,14 +461,23 @@ def _align_through(raw, offset, start, end, counted, reference, first, anchor, l
         size = little_endian_32(raw, record + 16)
         if size > codes.size:
             codes = np.empty(2 * size, np.uint8)
-        _decode(raw, record, codes)
+        _decode(raw, record, codes, reference, first)
         # Where its first base would lie if the clipped ones were aligned like the others.
         begin = start[read] - first - left
         best = np.int64(0)
         for step in range(left, size - right):
-            at = begin + step
-            same = 0 <= at < reference.size and codes[step] == reference[at] and codes[step] < N_BASE
-            best += _MATCH if same else _MISMATCH
+            best += _MATCH if _same(codes, step, reference, begin + step) else _MISMATCH
+        # Clipped ends that fit without a gap need none.
+        total, most = np.int64(0), np.int64(0)
+        for step in range(left - 1, -1, -1):
+            total += _MATCH if _same(codes, step, reference, begin + step) else _MISMATCH
+            most = max(most, total)
+        best += most
+        total, most = np.int64(0), np.int64(0)
+        for step in range(size - right, size):
+            total += _MATCH if _same(codes, step, reference, begin + step) else _MISMATCH
+            most = max(most, total)
+        best += most
         chosen = np.int64(-1)
         from_left = True
         clip_low = clip_high = np.int64(0)
@@ -473,9 +518,10 @@ def _align_through(raw, offset, start, end, counted, reference, first, anchor, l
         operations[3] = behind << 4 | CIGAR_M
         operations[4] = (size - clip_high) << 4 | CIGAR_S
         place[read] = used + 4
-        size = _write_with(raw, record, position[read], operations, records[used:])
-        _spell(records, used + 4, before, sequence[sequence_start[chosen] : sequence_start[chosen + 1]])
-        used += size
+        for step in range(max(gap, 0)):
+            if _quality(raw, record, before + step) < MIN_CERTAIN_QUALITY:
+                codes[before + step] = sequence[sequence_start[chosen] + step]
+        used += _write_with(raw, record, position[read], operations, codes, records[used:])
     return records[:used], place, position, stop
 
 
@@ -516,9 +562,7 @@ def _try(codes, left, right, size, begin, reference, anchor, gap, inserted, from
     for step in range(before - 1, -1, -1):
         if from_left and step < left:
             break
-        at = begin + shift + step
-        same = 0 <= at < reference.size and codes[step] == reference[at] and codes[step] < N_BASE
-        total += _MATCH if same else _MISMATCH
+        total += _MATCH if _same(codes, step, reference, begin + shift + step) else _MISMATCH
         if total >= most:
             most, low = total, step
     score += most
@@ -528,9 +572,7 @@ def _try(codes, left, right, size, begin, reference, anchor, gap, inserted, from
     for step in range(behind, size):
         if not from_left and step >= right:
             break
-        at = ahead + step
-        same = 0 <= at < reference.size and codes[step] == reference[at] and codes[step] < N_BASE
-        total += _MATCH if same else _MISMATCH
+        total += _MATCH if _same(codes, step, reference, ahead + step) else _MISMATCH
         if total >= most:
             most, high = total, step + 1
     score += most
@@ -547,8 +589,8 @@ def _size_with(raw, record, operations):
 
 
 @numba.njit(cache=True, nogil=True)
-def _write_with(raw, record, position, operations, target):
-    """Write a record with another position and other operations, those of length 0 left out; returns its bytes."""
+def _write_with(raw, record, position, operations, codes, target):
+    """Write a record with another position, operations, those of length 0 left out, and bases; returns its bytes."""
     name = np.int64(raw[record + 8])
     length = little_endian_32(raw, record + 16)
     number = 0
@@ -567,22 +609,26 @@ def _write_with(raw, record, position, operations, target):
         if operation >> 4:
             _write_32(target, at, operation)
             at += 4
-    bases = record + 32 + name + 4 * little_endian_16(raw, record + 12)
-    rest = (length + 1) // 2 + length
-    for byte in range(rest):
-        target[at + byte] = raw[bases + byte]
-    return at + rest
+    qualities = record + 32 + name + 4 * little_endian_16(raw, record + 12) + (length + 1) // 2
+    for place in range(0, length, 2):
+        low = _nibble(codes[place + 1]) if place + 1 < length else 0
+        target[at] = _nibble(codes[place]) << 4 | low
+        at += 1
+    for place in range(length):
+        target[at + place] = raw[qualities + place]
+    return at + length
 
 
 @numba.njit(cache=True, nogil=True)
-def _spell(records, record, start, bases):
-    """Write bases over those of a record from one of them on: errors are no part of an insertion."""
-    sequence = record + 32 + np.int64(records[record + 8]) + 4 * little_endian_16(records, record + 12)
-    for step in range(bases.size):
-        at = sequence + (start + step) // 2
-        nibble = 15 if bases[step] >= N_BASE else 1 << np.int64(bases[step])
-        kept = np.int64(records[at])
-        records[at] = kept & 15 | nibble << 4 if (start + step) % 2 == 0 else kept & 240 | nibble
+def _quality(raw, record, place):
+    length = little_endian_32(raw, record + 16)
+    bases = record + 32 + np.int64(raw[record + 8]) + 4 * little_endian_16(raw, record + 12)
+    return raw[bases + (length + 1) // 2 + place]
+
+
+@numba.njit(cache=True, nogil=True)
+def _nibble(code):
+    return 15 if code >= N_BASE else 1 << np.int64(code)
 
 
 @numba.njit(cache=True, nogil=True)

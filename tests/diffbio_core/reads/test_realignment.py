@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from diffbio_core.reads.realignment import LONGEST, SHORTEST
 from diffbio_core.reads.thinning import Interval, scan_pieces, scan_records
-from diffbio_core.simulation.sequence import encode_bases
+from diffbio_core.simulation.sequence import decode_bases, encode_bases
 from diffbio_core.windows.grid import WindowGrid
 from diffbio_core.windows.packing import pack_shard, shard_interval
 from diffbio_io.alignments.reader import AlignmentReader
@@ -137,20 +137,56 @@ def test_inserted_bases_are_spelled_as_most_reads_spell_them(tmp_path):
     wrong = AT + 1 + 20 - reads[0].start
     other = {"A": "C", "C": "G", "G": "T", "T": "A"}[reads[0].sequence[wrong]]
     changed = reads[0].sequence[:wrong] + other + reads[0].sequence[wrong + 1 :]
-    raw = record_bytes(
-        write_bam(tmp_path / "reads.bam", [replace(reads[0], sequence=changed), *reads[1:]], {"c1": LENGTH})
-    )
-    found = scan_records(raw, INTERVAL, codes())
-    assert {cigar.count("40I") for _, cigar in used(found).values()} == {1}
+    for quality, number in (("(", 1), ("I", 2)):
+        qualities = "I" * wrong + quality + "I" * (149 - wrong)
+        found = insertions([replace(reads[0], sequence=changed, quality=qualities), *reads[1:]], tmp_path)
+        assert len(found) == number
+        assert found[INSERTED] == len(reads) - (number == 2)
+
+
+def test_two_insertions_of_one_length_are_kept_apart(tmp_path):
+    other = INSERTED[:20] + {"A": "C", "C": "G", "G": "T", "T": "A"}[INSERTED[20]] + INSERTED[21:]
+    reads = [
+        *clipped(INSERTION, range(1410, 1440, 5), 150, AT + 1),
+        *clipped(REFERENCE[: AT + 1] + other + REFERENCE[AT + 1 :], range(1411, 1440, 5), 150, AT + 1),
+    ]
+    assert insertions(reads, tmp_path) == {INSERTED: 6, other: 6}
+
+
+def test_bases_written_as_those_of_the_reference_are(tmp_path):
+    reads = clipped(INSERTION, range(1410, 1490, 5), 150, AT + 1)
+    written = []
+    for read in reads:
+        clip = re.match(r"(\d+)S", read.cigar)
+        start, length = (int(clip[1]) if clip else 0), cigar_length(read.cigar, "M")
+        equal = read.sequence[:start] + "=" * length + read.sequence[start + length :]
+        written.append(replace(read, sequence=equal))
+    assert alignments(written, tmp_path=tmp_path) == alignments(reads, tmp_path=tmp_path)
+    assert insertions(written, tmp_path) == insertions(reads, tmp_path) == {INSERTED: len(reads)}
+
+
+def test_ends_that_are_clipped_though_they_fit_stay_where_they_are(tmp_path):
+    reference = REFERENCE[:AT] + "AAAT" * 30 + REFERENCE[AT + 120 :]
+    reads = [
+        Sam(start, "60M40S", reference[start : start + 100], name=f"r{start}") for start in range(AT - 20, AT + 20, 2)
+    ]
+    found = alignments(reads, reference=reference, tmp_path=tmp_path)
+    assert all(found[read.name] == (read.start, "60M40S") for read in reads)
+
+
+def insertions(reads, tmp_path):
+    """Inserted bases of a shard's candidates, and how many reads show each."""
+    raw = record_bytes(write_bam(tmp_path / "reads.bam", reads, {"c1": LENGTH}))
     grid = WindowGrid(4096, 256, 1)
     (shard,) = grid.shards("c1", LENGTH, [(0, LENGTH)])
     interval = shard_interval(shard, grid, LENGTH, 0)
     here = codes(interval)
-    planes = pack_shard(scan_records(raw, interval, here), interval.under(here), shard, grid, LENGTH)
-    (insertion,) = np.flatnonzero(planes.candidates.length > 0)
-    assert np.diff(planes.candidates.support_start)[insertion] == len(reads)
-    start = planes.candidates.sequence_start[insertion]
-    assert (planes.candidates.sequence[start : start + 40] == encode_bases(INSERTED)).all()
+    table = pack_shard(scan_records(raw, interval, here), interval.under(here), shard, grid, LENGTH).candidates
+    support = np.diff(table.support_start)
+    return {
+        decode_bases(table.sequence[slice(*table.sequence_start[place : place + 2])]): int(support[place])
+        for place in np.flatnonzero(table.length > 0)
+    }
 
 
 def test_reads_that_fit_the_reference_stay_as_they_are(tmp_path):
