@@ -53,6 +53,7 @@ MIN_CERTAIN_QUALITY = 20
 _NEAR = 8  # positions within which clips count as at one place
 _DIFFERING = 10  # one of so many bases may differ from the reference behind a gap
 _MATCH, _MISMATCH, _GAP = 1, -4, -5  # as bwa scores, but a gap that other reads show costs little
+_LEAST_DISTINCT = 6  # words of three bases: what is simpler, such as a tail of A's, fits in many places
 _FEWER_DIFFERING = 3  # bases that differ if a clipped end is aligned without a gap, more than with one
 _AS_REFERENCE = 6  # code of the base ``=`` until the reference's stands in its place
 _WORD = 8
@@ -211,6 +212,20 @@ def _word(codes, start):
 
 
 @numba.njit(cache=True, nogil=True)
+def _distinct_words(codes, start, number):
+    """How many different words of three bases some bases hold."""
+    seen = np.int64(0)
+    for step in range(number - 2):
+        word = (codes[start + step] & 3) << 4 | (codes[start + step + 1] & 3) << 2 | codes[start + step + 2] & 3
+        seen |= np.int64(1) << np.int64(word)
+    distinct = 0
+    while seen:
+        seen &= seen - 1
+        distinct += 1
+    return distinct
+
+
+@numba.njit(cache=True, nogil=True)
 def _words(codes):
     """The number of the bases from each place on."""
     words = np.full(codes.size, -1, np.int32)
@@ -276,7 +291,7 @@ def _gap_in_clip(codes, low, high, step, reference, words, at):
     Of several the one that leaves the fewest bases differing, of these the shortest. Of a tandem duplication the end
     may hold the second copy alone: it is told by what it fits if the read goes back, the last value. See `_split`.
     """
-    if high < MIN_FITTING:
+    if high < MIN_FITTING or _distinct_words(codes, low if step == 1 else low - high + 1, high) < _LEAST_DISTINCT:
         return np.int64(0), np.int64(0), False
     before = np.zeros(min(high, _MOST_BEFORE) + 1, np.int64)
     straight = np.int64(0)

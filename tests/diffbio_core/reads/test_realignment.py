@@ -165,6 +165,16 @@ def test_bases_written_as_those_of_the_reference_are(tmp_path):
     assert insertions(written, tmp_path) == insertions(reads, tmp_path) == {INSERTED: len(reads)}
 
 
+def test_tails_of_one_base_fit_nowhere(tmp_path):
+    reference = REFERENCE[: AT + 40] + "A" * 18 + REFERENCE[AT + 58 :]
+    reads = [
+        Sam(start, f"{AT - start}M16S", reference[start:AT] + "A" * 16, name=f"r{start}")
+        for start in range(AT - 90, AT - 60, 3)
+    ]
+    found = alignments(reads, reference=reference, tmp_path=tmp_path)
+    assert all(found[read.name] == (read.start, read.cigar) for read in reads)
+
+
 def test_ends_that_are_clipped_though_they_fit_stay_where_they_are(tmp_path):
     reference = REFERENCE[:AT] + "AAAT" * 30 + REFERENCE[AT + 120 :]
     reads = [
