@@ -187,9 +187,10 @@ def _spelled(
     """Base codes of each haplotype, N where a changed base of another cluster is likely: it is no error of a read."""
     table = planes.candidates
     reference = planes.reference[stretch.window].copy()
-    beside = (table.window == stretch.window) & (table.length == 0) & (absent < _LIKELY_CHANGE)
+    column = (table.window - stretch.window) * planes.grid.reference_length + table.column
+    beside = (table.length == 0) & (absent < _LIKELY_CHANGE) & (column >= stretch.start) & (column < stretch.stop)
     beside[[allele.candidate for allele in alleles]] = False
-    reference[table.column[beside]] = N_BASE
+    reference[column[beside]] = N_BASE
     start = stretch.start - stretch.spare
     bases = decode_bases(reference[start : stretch.stop + stretch.spare])
     position = _origin(planes, stretch.window) + start

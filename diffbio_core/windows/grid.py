@@ -9,6 +9,10 @@ MIN_HALO = 192
 """Positions (bp) past a window's core that its candidates and their views may look at, so the least halo."""
 
 
+WEIGHED_BESIDE = MIN_HALO
+"""Positions (bp) past what is asked for whose alleles may be weighed with those in it."""
+
+
 @dataclass(frozen=True, order=True)
 class Shard:
     """A run of consecutive windows of one contig: the unit of work, of writing and of resuming.
@@ -78,7 +82,9 @@ class WindowGrid:
         start = shard.first_window * self.reference_length
         return start, min(shard.last_window * self.reference_length, contig_length)
 
-    def shards(self, contig: str, contig_length: int, intervals: Iterable[tuple[int, int]]) -> Iterator[Shard]:
+    def shards(
+        self, contig: str, contig_length: int, intervals: Iterable[tuple[int, int]], beside: int = 0
+    ) -> Iterator[Shard]:
         """Shards that hold the windows which any interval touches.
 
         Within a shard the run from the first to the last touched window is taken, so that a shard stays one run.
@@ -87,6 +93,8 @@ class WindowGrid:
             contig: Name of the contig.
             contig_length: Its length (bp).
             intervals: 0-based half-open intervals on the contig, sorted, not overlapping.
+            beside: Positions (bp) past both ends of an interval whose windows are taken, too, if they are of a shard
+                that it touches.
         """
         bounds: dict[int, tuple[int, int]] = {}
         for start, stop in intervals:
@@ -94,7 +102,10 @@ class WindowGrid:
             if start >= stop:
                 continue
             first, last = start // self.reference_length, (stop - 1) // self.reference_length
-            for index in range(first // self.windows_per_shard, last // self.windows_per_shard + 1):
+            indices = range(first // self.windows_per_shard, last // self.windows_per_shard + 1)
+            first = max(0, start - beside) // self.reference_length
+            last = (min(stop + beside, contig_length) - 1) // self.reference_length
+            for index in indices:
                 low, high = index * self.windows_per_shard, (index + 1) * self.windows_per_shard
                 run = max(first, low), min(last + 1, high)
                 known = bounds.get(index, run)

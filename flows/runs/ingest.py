@@ -10,6 +10,7 @@ from typing import Any
 from diffbio_cluster import peak_memory_mb
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.whole_file import naming
+from diffbio_core.windows.grid import WEIGHED_BESIDE
 from diffbio_flows.reports.progress import Progress
 from diffbio_flows.reports.summary import ShardTotals, WorkSummary
 from diffbio_flows.runs.input_states import input_states
@@ -177,7 +178,7 @@ def ingest_tasks(parameters: IngestParameters, inputs: RunInputs, origin: Mappin
     local = parameters.local_store
     states = input_states(parameters.reads, parameters.reference, local.resolve() if local is not None else None)
     for contig, intervals in inputs.intervals.items():
-        for shard in grid.shards(contig, inputs.contigs[contig], intervals):
+        for shard in grid.shards(contig, inputs.contigs[contig], intervals, WEIGHED_BESIDE):
             yield ShardTask(
                 shard=shard,
                 grid=grid,

@@ -13,7 +13,7 @@ from diffbio_core.calling.copy_numbers import CopyNumbers, HumanBuild
 from diffbio_core.models import ModelError, find_model, load_card, model_identity
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.reads.slippage import Slippage
-from diffbio_core.windows.grid import Shard, WindowGrid
+from diffbio_core.windows.grid import WEIGHED_BESIDE, Shard, WindowGrid
 from diffbio_flows.runs.input_states import input_states, model_states
 from diffbio_flows.runs.parameters import CallParameters
 from diffbio_flows.runs.preflight import check_run
@@ -59,7 +59,7 @@ class CallPlan:
     def shards(self) -> Iterator[Shard]:
         """Every shard, in the order of the reference."""
         for contig, intervals in self.intervals.items():
-            yield from self.grid.shards(contig, self.contigs[contig], intervals)
+            yield from self.grid.shards(contig, self.contigs[contig], intervals, WEIGHED_BESIDE)
 
     def tasks(self, slippage: Slippage) -> Iterator[ShardTask]:
         """A message per shard.

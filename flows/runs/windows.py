@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diffbio_core.problems import InputError, Problem
-from diffbio_core.windows.grid import Shard, WindowGrid
+from diffbio_core.windows.grid import WEIGHED_BESIDE, Shard, WindowGrid
 from diffbio_flows.runs.parameters import DEFAULT_WINDOW_LENGTH, CallParameters
 from diffbio_flows.runs.preflight import RunInputs, check_places
 from diffbio_io.regions import Intervals, resolve_regions
@@ -118,7 +118,9 @@ def _wanted(parameters: CallParameters, held: StoredWindows) -> dict[str, Interv
 def _store_problems(held: StoredWindows, grid: WindowGrid, intervals: Mapping[str, Intervals]) -> list[Problem]:
     """What of the store is missing, damaged or of other reads."""
     subject = f"window store {held.store.url}"
-    shards = [shard for c, spans in intervals.items() for shard in grid.shards(c, held.contigs[c], spans)]
+    shards = [
+        shard for c, spans in intervals.items() for shard in grid.shards(c, held.contigs[c], spans, WEIGHED_BESIDE)
+    ]
     try:
         faults = held.store.faults(shards, held.files)
     except (OSError, StoreError) as error:

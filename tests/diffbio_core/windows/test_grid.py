@@ -32,6 +32,15 @@ def test_a_region_gets_the_windows_that_it_touches():
     ]
 
 
+def test_windows_beside_an_interval_are_taken_in_the_shards_that_it_touches():
+    grid = WindowGrid(1000, 200, 4)
+    assert list(grid.shards("c", 10_500, [(1100, 1101), (4050, 4100), (7950, 7999)], 200)) == [
+        Shard("c", 0, 0, 2),
+        Shard("c", 1, 4, 8),
+    ]
+    assert list(grid.shards("c", 2500, [(2100, 2500)], 200)) == [Shard("c", 0, 1, 3)]
+
+
 def test_an_interval_outside_the_contig_gets_no_shard():
     assert list(WindowGrid(1000, 200, 4).shards("c", 500, [(500, 600), (-10, 0)])) == []
 
