@@ -30,6 +30,10 @@ MAX_HAPLOTYPES = 300
 READS = 0.6
 """Exponent of the reads' likelihoods, whose errors are not independent."""
 
+MOST_READS = 55
+"""Reads that a cluster is weighed by at most, as many as the classifier is shown: more count as so many of the same
+shares."""
+
 _APART = math.log(2)
 """Logarithm of the prior odds that two alleles of one place lie on two haplotypes."""
 
@@ -127,7 +131,8 @@ def pair_haplotypes(planes: ShardPlanes, alleles: list[Allele], logs: np.ndarray
     repeats = repeat_lengths(planes, [allele.candidate for allele in alleles])
     if stretch is not None and len(alleles) > sum(len(repeat.members) for repeat in repeats):
         reads = log_likelihoods(planes, stretch, spelled)
-        weights = each.sum(1) + READS * np.logaddexp.reduce(reads[:, pairs], axis=2).sum(0)
+        power = READS * min(1.0, MOST_READS / max(len(reads), 1))
+        weights = each.sum(1) + power * np.logaddexp.reduce(reads[:, pairs], axis=2).sum(0)
     else:
         for repeat in repeats:
             each[:, repeat.members] *= FITTED.classifier

@@ -27,10 +27,6 @@ BESIDE = 14
 
 MIN_MAPPING_QUALITY = 10
 
-MOST_READS = 55
-"""Reads that a cluster is weighed by at most, as many as the classifier is shown: more count as so many of the same
-shares."""
-
 _MOST_SLIPS = 2
 
 _STRAY = math.log(0.02)
@@ -84,7 +80,7 @@ def log_likelihoods(
     table = np.full((len(spelled), length.max()), N_BASE, np.uint8)
     for place, codes in enumerate(spelled):
         table[place, : codes.size] = codes
-    found = _hold_against(
+    return _hold_against(
         planes.base,
         planes.base_quality,
         planes.reads.first,
@@ -107,7 +103,6 @@ def log_likelihoods(
         np.array(prior),
         len(haplotypes),
     )
-    return found * min(1.0, MOST_READS / max(len(found), 1))
 
 
 def _with_slips(

@@ -19,11 +19,11 @@ HET, HOM = np.log([0.001, 0.998, 0.001]), np.log([0.0001, 0.0019, 0.998])
 def call(tmp_path):
     """Sites from haplotypes (CIGAR and bases from position 180 on), eight reads of each, and logarithms."""
 
-    def make(*haplotypes, logs):
+    def make(*haplotypes, logs, copies=8):
         reads = [
             Sam(180, cigar, bases, name=f"{number}.{copy}")
             for number, (cigar, bases) in enumerate(haplotypes)
-            for copy in range(8)
+            for copy in range(copies)
         ]
         with AlignmentReader(write_bam(tmp_path / "reads.bam", reads, {"c1": len(REFERENCE)})) as reader:
             (planes,) = pack(reader, REFERENCE, WindowGrid(512, 256, 1))
@@ -96,6 +96,44 @@ def test_a_change_under_a_deletion_of_the_other_haplotype_is_found_though_the_cl
     assert (deletion.ref, deletion.alts, deletion.genotype) == ("GATC", ("G",), (0, 1))
     assert (change.position, change.alts, change.genotype) == (202, ("A", "*"), (1, 2))
     assert min(deletion.gq, change.gq) > 10
+
+
+def test_many_reads_of_two_alleles_are_no_homozygous_one(call):
+    shorter, longer = ("21M3D36M", bases(200, ("GATC", "G"))), ("21M5D34M", bases(200, ("GATCCT", "G")))
+    (site,) = call(shorter, longer, longer, logs=[MAYBE_HOM, HET], copies=70)
+    assert (site.alts, site.genotype) == (("G", "GCT"), (1, 2))
+
+
+@pytest.mark.parametrize("number", [9, 14, 40])
+def test_no_change_under_a_deletion_is_lost_however_many_there_are(tmp_path, number):
+    span = 3 * number
+    reference = REFERENCE[:200] + "".join(np.random.default_rng(1).choice(list("ACGT"), 800))
+    changed = list(reference)
+    places = range(203, 203 + span, 3)
+    for place in places:
+        changed[place] = {"A": "C", "C": "G", "G": "T", "T": "A"}[changed[place]]
+    shown = {"d": (f"51M{span + 4}D49M", reference[150:201] + reference[205 + span : 254 + span])}
+    shown |= {"c": (f"{100 + span}M", "".join(changed[150 : 250 + span]))}
+    reads = [
+        Sam(150, cigar, bases, name=f"{name}{copy}") for name, (cigar, bases) in shown.items() for copy in range(8)
+    ]
+    with AlignmentReader(write_bam(tmp_path / "reads.bam", reads, {"c1": len(reference)})) as reader:
+        (planes,) = pack(reader, reference, WindowGrid(1024, 256, 1))
+    counts = np.full(len(planes.candidates), 8, np.int32)
+    evidence = AlleleEvidence(np.tile(HET, (counts.size, 1)), counts, counts, 2 * counts, 2 * counts)
+    deletion, *changes = genotype_sites(planes, evidence, min_qual=1, pass_qual=0, pass_gq=0)
+    # As far left as it goes.
+    assert 195 <= deletion.position <= 200
+    assert (len(deletion.ref), deletion.genotype) == (span + 5, (0, 1))
+    assert [site.position for site in changes] == list(places)
+    assert {(site.alts[1], site.genotype) for site in changes} == {("*", (1, 2))}
+
+
+def test_a_deletion_and_an_insertion_that_undo_each_other_are_no_allele(call):
+    shorter = "21M3D36M", bases(200, ("GATC", "G"))
+    back = "21M3D3I36M", bases(200, ("GATC", "GATC"))
+    sites = call(shorter, PLAIN, back, logs=[MAYBE_HET, MAYBE_HET])
+    assert all(site.ref not in site.alts for site in sites)
 
 
 def test_an_insertion_at_the_last_base_that_the_other_haplotype_lacks_is_found(call):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from diffbio_core.calling.read_likelihoods import MOST_READS, Stretch, log_likelihoods
+from diffbio_core.calling.read_likelihoods import Stretch, log_likelihoods
 from diffbio_core.reads.slippage import Slippage
 from diffbio_core.simulation.sequence import encode_bases
 from diffbio_core.windows.grid import WindowGrid
@@ -114,10 +114,3 @@ def test_a_slip_of_a_repeat_is_as_likely_as_the_library_slips(held):
         for rate in (0.001, 0.1)
     )
     assert rare[0, 0] < often[0, 0] - 1 < -1
-
-
-def test_more_reads_than_are_looked_at_count_as_so_many(held):
-    few = held(*[read(150, 250)] * MOST_READS, haplotypes=[PLAIN, CHANGED])
-    many = held(*[read(150, 250)] * (2 * MOST_READS), haplotypes=[PLAIN, CHANGED])
-    assert len(many) == 2 * len(few)
-    assert many.sum() == pytest.approx(few.sum())
