@@ -13,6 +13,7 @@ from diffbio_core.problems import InputError, Problem
 from diffbio_core.whole_file import put_in_place
 from diffbio_core.windows.encoding import BASES, CODE_OF_ASCII, N_BASE
 from diffbio_io.fasta import index_problem
+from diffbio_io.files.index_choice import told_as_older
 from diffbio_io.files.kinds import file_problem, foreign_compression
 from diffbio_io.files.locks import locked_folder
 
@@ -121,7 +122,7 @@ def _indexed(path: Path, work_dir: Path | None) -> Path:
         if _is_indexed(place, path, compressed):
             fai = Path(f"{place}.fai")
             if fai.stat().st_mtime + 2 < path.stat().st_mtime:  # as coarse as some file systems' clocks
-                raise InputError([Problem(str(fai), f"is older than {path}", _REINDEX)])
+                raise InputError([Problem(str(fai), *told_as_older(path, _REINDEX))])
             return place
     for place in places:
         try:
@@ -155,6 +156,9 @@ def _build(place: Path, path: Path, compressed: bool) -> None:
             pysam.set_verbosity(verbosity)
         if place.resolve() != path.resolve():
             place.symlink_to(path.absolute())  # fails where another file has the name
+        if new_fai.stat().st_mtime_ns < path.stat().st_mtime_ns:  # written while the clock was ahead of what it is now
+            modified = path.stat().st_mtime_ns
+            os.utime(new_fai, ns=(modified, modified))
         if compressed:
             put_in_place(new_gzi, f"{place}.gzi")
         put_in_place(new_fai, f"{place}.fai")

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.shape_checks import check_shapes
+from tests.wall_clock import WallClock
 
 # Before any test imports JAX: tests and the commands that they start share compiled programs, apart from the user's.
 for _name, _value in {
@@ -86,3 +87,10 @@ def unprivileged() -> Callable[[], contextlib.AbstractContextManager[None]]:
             os.seteuid(0)
 
     return another_user
+
+
+@pytest.fixture
+def wall_clock(tmp_path: Path) -> WallClock:
+    """A clock for processes that a test starts, which has not jumped yet."""
+    (tmp_path / "clock").mkdir()
+    return WallClock(tmp_path / "clock")

@@ -13,6 +13,7 @@ import dask.config
 from distributed import Client, Future, KilledWorker, Security
 from distributed.utils import silence_logging_cmgr
 
+from diffbio_cluster import steady_clock
 from diffbio_cluster.config import ClusterConfig, ClusterConfigError
 from diffbio_cluster.executor import ClusterLostError, Device, TaskFailedError, describe
 from diffbio_cluster.executors.ahead import Ahead
@@ -238,7 +239,12 @@ class DaskExecutor:
             "distributed.admin.log-length": 0,
             # A worker takes this process's word over that of its environment.
             "distributed.worker.profile.enabled": False,
+            "distributed.worker.preload": [
+                *cast("list[str]", dask.config.get("distributed.worker.preload")),
+                steady_clock.__name__,
+            ],
         }
+        steady_clock.use_steady_clock()
         self._stack.enter_context(dask.config.set(settings))
         # Kept from the terminal, not from whoever else listens to Dask's logger.
         self._stack.enter_context(silence_logging_cmgr(logging.CRITICAL))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from diffbio_cluster import steady_clock
 from diffbio_cluster.config import ClusterConfig, ClusterConfigError, KubernetesPods
 from diffbio_cluster.environment import gpu_worker_environment, worker_environment
 from diffbio_cluster.executors.clusters import GPU
@@ -113,7 +114,7 @@ def _scheduler(pods: KubernetesPods) -> dict[str, Any]:
     return {
         "name": "scheduler",
         "image": pods.image,
-        "args": ["dask", "scheduler", "--host", "0.0.0.0"],
+        "args": ["dask", "scheduler", "--host", "0.0.0.0", "--preload", steady_clock.__name__],
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in PORTS.items()],
         "readinessProbe": {"tcpSocket": {"port": "tcp-comm"}, "initialDelaySeconds": 2, "periodSeconds": 5},
     }

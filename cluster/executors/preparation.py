@@ -13,6 +13,7 @@ from distributed.protocol import pickle
 
 from diffbio_cluster.environment import complete_environment
 from diffbio_cluster.memory import reuse_freed_memory
+from diffbio_cluster.steady_clock import use_steady_clock
 from diffbio_cluster.versions import check_versions, own_versions
 
 Task = TypeVar("Task")
@@ -32,6 +33,7 @@ def prepare_worker(threads: int) -> tuple[dict[str, str], list[str]]:
         if not _too_late:
             _too_late.append(complete_environment(threads))
             reuse_freed_memory()
+            use_steady_clock()
         return own_versions(), _too_late[0]
 
 

@@ -14,7 +14,7 @@ from diffbio_core.problems import InputError, Problem
 from diffbio_io.alignments.bgzf import CorruptBlock, read_blocks
 from diffbio_io.alignments.cram import CramError, first_container, read_container
 from diffbio_io.alignments.index import BamIndex
-from diffbio_io.files.index_choice import IndexChoice, choose_index
+from diffbio_io.files.index_choice import IndexChoice, choose_index, told_as_older
 
 _BAM_ENDINGS = (".bai", ".csi")
 _CRAM_ENDINGS = (".crai",)
@@ -72,8 +72,8 @@ def check_index(path: Path, contigs: Sequence[str], first_contig: int | None, *,
         raise InputError([Problem(str(path), what, f"Make one: `samtools index {path}`.")])
     told = str(choice.path)
     if choice.is_stale:
-        what = f"is older than {path}"
-        raise InputError([Problem(told, what, f"{remedy} (If it is right all the same, `touch` it.)")])
+        remedy = f"{remedy} (If it is right all the same, `touch` it.)"
+        raise InputError([Problem(told, *told_as_older(path, remedy))])
     try:
         if is_cram:
             reads, counts = _cram_reads(path, choice.path, contigs), False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,18 @@ def choose_index(file: Path, endings: Iterable[str]) -> IndexChoice | None:
     best = max(found, key=lambda place: place.stat().st_mtime_ns)  # the first of equals
     others = tuple(place for place in found if place != best and _is_older(place, file))
     return IndexChoice(best, file, others)
+
+
+def told_as_older(file: Path, remedy: str) -> tuple[str, str]:
+    """What is wrong with an index that is older than its file, and what to do.
+
+    Args:
+        file: The indexed file.
+        remedy: What to do about the index. Where the file's own time lies ahead, any new index would be older, too.
+    """
+    if file.stat().st_mtime <= time.time() + CLOCK:
+        return f"is older than {file}", remedy
+    return f"is older than {file}, whose time of change lies in the future", f"`touch {file}` first. {remedy}"
 
 
 def _is_older(index: Path, file: Path) -> bool:

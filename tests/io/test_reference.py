@@ -2,8 +2,10 @@
 
 import gzip
 import os
+import re
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pysam
@@ -123,4 +125,17 @@ def test_an_index_older_than_the_file_is_refused(fasta):
     Reference(fasta)
     os.utime(fasta.with_name(f"{fasta.name}.fai"), (0, 0))
     with pytest.raises(InputError, match="is older than"):
+        Reference(fasta)
+
+
+def test_a_file_that_was_written_while_the_clock_was_ahead_is_indexed_and_read_again(fasta):
+    tomorrow = time.time() + 86_400
+    os.utime(fasta, (tomorrow, tomorrow))
+    for _ in range(2):
+        with Reference(fasta) as reference:
+            assert reference.contigs == {"c1": 14, "c2": 4}
+    fai = fasta.with_name(f"{fasta.name}.fai")
+    os.utime(fai)
+    told = f"is older than {fasta}, whose time of change lies in the future. `touch {fasta}` first"
+    with pytest.raises(InputError, match=re.escape(told)):
         Reference(fasta)

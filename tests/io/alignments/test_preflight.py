@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import subprocess
+import time
 
 import pysam
 import pytest
@@ -109,6 +110,13 @@ def test_an_index_older_than_its_file(tmp_path, reference, kind):
     index = f"{path}.{'bai' if kind == 'bam' else 'crai'}"
     os.utime(index, (0, 0))
     assert f"{index}: is older than {path}" in told(path, reference)
+
+
+def test_an_index_of_now_whose_file_has_a_time_in_the_future(tmp_path, reference):
+    path = write_reads(tmp_path / "a.bam", reference=reference)
+    os.utime(path, (time.time() + 86_400,) * 2)
+    what = f"{path}.bai: is older than {path}, whose time of change lies in the future"
+    assert f"{what}. `touch {path}` first. Make it again" in told(path, reference)
 
 
 def test_an_index_that_is_none(tmp_path, reference):
