@@ -34,6 +34,10 @@ MOST_READS = 55
 """Reads that a cluster is weighed by at most, as many as the classifier is shown: more count as so many of the same
 shares."""
 
+_MISLEADING = 0.01
+"""Share of clusters whose reads are of other than two haplotypes, mapped from elsewhere above all: of these the
+classifier alone tells, which knows what such reads look like. So what only haplotypes tell has a QUAL of 20 at most."""
+
 _APART = math.log(2)
 """Logarithm of the prior odds that two alleles of one place lie on two haplotypes."""
 
@@ -132,7 +136,10 @@ def pair_haplotypes(planes: ShardPlanes, alleles: list[Allele], logs: np.ndarray
     if stretch is not None and len(alleles) > sum(len(repeat.members) for repeat in repeats):
         reads = log_likelihoods(planes, stretch, spelled)
         power = READS * min(1.0, MOST_READS / max(len(reads), 1))
-        weights = each.sum(1) + power * np.logaddexp.reduce(reads[:, pairs], axis=2).sum(0)
+        alone = each.sum(1)
+        weights = alone + power * np.logaddexp.reduce(reads[:, pairs], axis=2).sum(0)
+        alone, weights = (each - np.logaddexp.reduce(each) for each in (alone, weights))
+        weights = np.logaddexp(weights + math.log1p(-_MISLEADING), alone + math.log(_MISLEADING))
     else:
         for repeat in repeats:
             each[:, repeat.members] *= FITTED.classifier
