@@ -30,7 +30,7 @@ def test_help_names_every_command(diffbio):
         (["call", "--reads", "r", "--reference", "f", "--output", "o.vcf.gz", "--workers", "0"], "workers"),
         (["simulate", "--output", "d", "--length", "-1"], "at least 1,000 bp"),
         (["simulate", "--output", "d", "--depth", "nan"], "depth must be a number of 0 or more, got nan"),
-        (["simulate", "--output", "d", "--seed", "-1"], "seed must not be negative, got -1"),
+        (["simulate", "--output", "d", "--seed", "-1"], "'--seed': -1 is not in the range"),
         (["simulate", "--output", "/dev/null/d"], "/dev/null is not a folder"),
         (["ingest", "--reads", "r", "--reference", "f", "--store", ""], "--store: "),
         (["model", "show", "absent"], "absent is not a model"),

@@ -27,7 +27,13 @@ def called(individual, tmp_path_factory):
 
 def test_probabilities_are_those_of_the_call_and_come_from_the_reads_as_from_the_store(called, individual):
     summary, records = called
-    lone = [record for record in records if len(record.alts) == 1][:6]
+    # Of alleles near an indel reads tell together.
+    lone = [
+        record
+        for record in records
+        if len(record.alts) == 1 and sum(abs(other.pos - record.pos) < 40 for other in records) == 1
+    ][:6]
+    assert len(lone) > 3
     for record in lone:
         locus = f"{record.contig}:{record.pos}"
         (found,) = view_locus(summary.output, locus).candidates
