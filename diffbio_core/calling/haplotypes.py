@@ -138,7 +138,7 @@ def pair_haplotypes(planes: ShardPlanes, alleles: list[Allele], logs: np.ndarray
         power = READS * min(1.0, MOST_READS / max(len(reads), 1))
         alone = each.sum(1)
         weights = alone + power * np.logaddexp.reduce(reads[:, pairs], axis=2).sum(0)
-        alone, weights = (each - np.logaddexp.reduce(each) for each in (alone, weights))
+        alone, weights = (logs - np.logaddexp.reduce(logs) for logs in (alone, weights))
         weights = np.logaddexp(weights + math.log1p(-_MISLEADING), alone + math.log(_MISLEADING))
     else:
         for repeat in repeats:

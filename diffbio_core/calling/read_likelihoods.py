@@ -88,7 +88,6 @@ def log_likelihoods(
         planes.reads.mapping_quality,
         planes.indels.first,
         planes.indels.column,
-        planes.indels.length,
         planes.indels.sequence_start,
         planes.indels.sequence,
         stretch.window,
@@ -149,7 +148,6 @@ def _hold_against(
     read_mapping,
     indel_first,
     indel_column,
-    indel_length,
     sequence_start,
     sequence,
     window,
@@ -170,6 +168,7 @@ def _hold_against(
     one another without a gap. If that holds of both sides, the one from which it fits better counts.
     """
     lanes = base.shape[0] * LANES_PER_BLOCK
+    # In a lane one read lies over where haplotypes begin to differ, and one over where they no longer do.
     found = np.empty((lanes * 2, haplotypes), np.float64)
     codes = np.empty(4096, np.uint8)
     qualities = np.empty(4096, np.uint8)
@@ -210,7 +209,6 @@ def _hold_against(
                             qualities[size] = phred[column]
                             size += 1
                     indel += 1
-            best = -np.inf
             nearest = np.int64(size)
             for haplotype in range(haplotypes):
                 found[number, haplotype] = -np.inf
@@ -227,13 +225,10 @@ def _hold_against(
                 fits += prior[place]
                 nearest = min(nearest, differ)
                 found[number, owner[place]] = max(found[number, owner[place]], fits)
-                best = max(best, fits)
             stray = _STRAY + nearest * _STRAY_BASE
             for haplotype in range(haplotypes):
                 found[number, haplotype] = np.logaddexp(found[number, haplotype], stray)
             number += 1
-            if number == found.shape[0]:
-                return found
     return found[:number]
 
 

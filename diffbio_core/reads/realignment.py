@@ -15,10 +15,12 @@ import numba
 import numpy as np
 from jaxtyping import UInt8
 
+from diffbio_core.reads.bases import decode_read
 from diffbio_core.reads.records import (
     CIGAR_D,
     CIGAR_I,
     CIGAR_M,
+    CIGAR_N,
     CIGAR_S,
     MATE_OVERLAP,
     USED,
@@ -27,7 +29,7 @@ from diffbio_core.reads.records import (
     little_endian_32,
     next_run,
 )
-from diffbio_core.windows.encoding import CODE_OF_NIBBLE, N_BASE
+from diffbio_core.windows.encoding import N_BASE
 
 REACH = 512
 """Positions (bp) past the planes whose reads are looked at."""
@@ -55,7 +57,6 @@ _DIFFERING = 10  # one of so many bases may differ from the reference behind a g
 _MATCH, _MISMATCH, _GAP = 1, -4, -5  # as bwa scores, but a gap that other reads show costs little
 _LEAST_DISTINCT = 6  # words of three bases: what is simpler, such as a tail of A's, fits in many places
 _FEWER_DIFFERING = 3  # bases that differ if a clipped end is aligned without a gap, more than with one
-_AS_REFERENCE = 6  # code of the base ``=`` until the reference's stands in its place
 _WORD = 8
 _MOST_BEFORE = 24  # clipped bases before a gap: changes near it make an aligner clip them, too
 _LEAST_BESIDE = 3  # bases of a read on either side of a gap
@@ -136,38 +137,6 @@ def _commonest(like: list[bytes], spelled: Counter[bytes]) -> UInt8[np.ndarray, 
 
 
 @numba.njit(cache=True, nogil=True)
-def _decode(raw, record, codes, reference, first):
-    """Write a record's base codes, the reference's in place of ``=``; returns how many there are."""
-    length = little_endian_32(raw, record + 16)
-    operations = little_endian_16(raw, record + 12)
-    cigar = record + 32 + np.int64(raw[record + 8])
-    sequence = cigar + 4 * operations
-    spelled = True
-    for place in range(length):
-        byte = np.int64(raw[sequence + place // 2])
-        nibble = (byte >> 4) if place % 2 == 0 else (byte & 15)
-        codes[place] = CODE_OF_NIBBLE[nibble]
-        if nibble == 0:
-            codes[place] = _AS_REFERENCE
-            spelled = False
-    if spelled:
-        return length
-    column = little_endian_32(raw, record + 4) - first
-    query = np.int64(0)
-    operation = np.int64(0)
-    while operation < operations:
-        kind, run, operation = next_run(raw, cigar, operation, operations)
-        if kind == CIGAR_M or kind == CIGAR_I or kind == CIGAR_S:
-            for step in range(run):
-                if codes[query + step] == _AS_REFERENCE:
-                    codes[query + step] = _base(reference, column + step) if kind == CIGAR_M else np.uint8(N_BASE)
-            query += run
-        if kind == CIGAR_M or kind == CIGAR_D or kind == 3:
-            column += run
-    return length
-
-
-@numba.njit(cache=True, nogil=True)
 def _clips(raw, record):
     """Soft-clipped bases at both ends, and whether all others are aligned without a gap."""
     operations = little_endian_16(raw, record + 12)
@@ -187,7 +156,7 @@ def _clips(raw, record):
         elif kind == CIGAR_M:
             gapless &= not aligned
             aligned = True
-        elif kind <= 3:  # I, D, N
+        elif kind == CIGAR_I or kind == CIGAR_D or kind == CIGAR_N:
             gapless = False
     return left, right, gapless
 
@@ -366,13 +335,16 @@ def _propose(raw, offset, start, end, counted, reference, first):
             continue
         record = offset[read]
         left, right, gapless = _clips(raw, record)
-        bases = np.int64(-1)
+        bases = little_endian_32(raw, record + 16)
+        decoded = False
         for side in range(2 + (not gapless)):
             gap, at, inserted, copied = np.int64(0), np.int64(0), np.int64(0), False
             if side == 0 and left >= MIN_CLIPPED:
                 at = start[read] - first
                 if 0 <= at < size and clipped[min(at + _NEAR, size)] - clipped[max(at - _NEAR, 0)] >= MIN_READS:
-                    bases = _decode(raw, record, codes, reference, first) if bases < 0 else bases
+                    if not decoded:
+                        decode_read(raw, record, codes, reference, first)
+                        decoded = True
                     gap, split, copied = _gap_in_clip(codes, left - 1, left, -1, reference, words, at - 1)
                     at -= split
                     inserted = at if copied else left - split - gap
@@ -380,7 +352,9 @@ def _propose(raw, offset, start, end, counted, reference, first):
             elif side == 1 and right >= MIN_CLIPPED:
                 at = end[read] - first
                 if 0 <= at < size and clipped[min(at + _NEAR, size)] - clipped[max(at - _NEAR, 0)] >= MIN_READS:
-                    bases = _decode(raw, record, codes, reference, first) if bases < 0 else bases
+                    if not decoded:
+                        decode_read(raw, record, codes, reference, first)
+                        decoded = True
                     gap, split, copied = _gap_in_clip(codes, bases - right, right, 1, reference, words, at)
                     at += split
                     inserted = at - gap if copied else bases - right + split
@@ -389,8 +363,9 @@ def _propose(raw, offset, start, end, counted, reference, first):
                 at = at + start[read] - first
                 if abs(gap) < SHORTEST or abs(gap) > LONGEST:
                     gap = np.int64(0)
-                if gap > 0:
-                    bases = _decode(raw, record, codes, reference, first) if bases < 0 else bases
+                if gap > 0 and not decoded:
+                    decode_read(raw, record, codes, reference, first)
+                    decoded = True
             if gap == 0 or at < 1 or at + max(-gap, 0) > size or (copied and not 0 <= inserted <= size - gap):
                 continue
             used = sequence_start[number]
@@ -422,7 +397,7 @@ def _only_gap(raw, record):
             if gap != 0:
                 return np.int64(0), at, inserted
             gap, at, inserted = (run if kind == CIGAR_I else -run), column, query
-        if kind == CIGAR_M or kind == CIGAR_D or kind == 3:
+        if kind == CIGAR_M or kind == CIGAR_D or kind == CIGAR_N:
             column += run
         if kind == CIGAR_M or kind == CIGAR_I or kind == CIGAR_S:
             query += run
@@ -474,9 +449,9 @@ def _align_through(raw, offset, start, end, counted, reference, first, anchor, l
         if not gapless:
             continue
         size = little_endian_32(raw, record + 16)
-        if size > codes.size:
+        if size + 1 > codes.size:
             codes = np.empty(2 * size, np.uint8)
-        _decode(raw, record, codes, reference, first)
+        phred = decode_read(raw, record, codes, reference, first)
         # Where its first base would lie if the clipped ones were aligned like the others.
         begin = start[read] - first - left
         best = np.int64(0)
@@ -534,7 +509,7 @@ def _align_through(raw, offset, start, end, counted, reference, first, anchor, l
         operations[4] = (size - clip_high) << 4 | CIGAR_S
         place[read] = used + 4
         for step in range(max(gap, 0)):
-            if _quality(raw, record, before + step) < MIN_CERTAIN_QUALITY:
+            if phred[before + step] < MIN_CERTAIN_QUALITY:
                 codes[before + step] = sequence[sequence_start[chosen] + step]
         used += _write_with(raw, record, position[read], operations, codes, records[used:])
     return records[:used], place, position, stop
@@ -632,13 +607,6 @@ def _write_with(raw, record, position, operations, codes, target):
     for place in range(length):
         target[at + place] = raw[qualities + place]
     return at + length
-
-
-@numba.njit(cache=True, nogil=True)
-def _quality(raw, record, place):
-    length = little_endian_32(raw, record + 16)
-    bases = record + 32 + np.int64(raw[record + 8]) + 4 * little_endian_16(raw, record + 12)
-    return raw[bases + (length + 1) // 2 + place]
 
 
 @numba.njit(cache=True, nogil=True)

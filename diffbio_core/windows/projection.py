@@ -14,6 +14,7 @@ from diffbio_core.candidates.discovery import (
     MIN_MAPPING_QUALITY,
     IndelEvents,
 )
+from diffbio_core.reads.bases import decode_read
 from diffbio_core.reads.mates import join_mates
 from diffbio_core.reads.records import (
     CIGAR_D,
@@ -27,7 +28,6 @@ from diffbio_core.reads.records import (
 )
 from diffbio_core.windows.encoding import (
     CODE_MASK,
-    CODE_OF_NIBBLE,
     DELETED,
     DELETION_FOLLOWS,
     INDEL_FOLLOWS,
@@ -54,12 +54,6 @@ shorter ones an insertion of other bases is as likely."""
 
 MAX_REPEATED = 64
 """Longest insertion (bp) that is held against a repeat, so that all that is looked at lies within a window's halo."""
-
-_AS_REFERENCE = 6
-"""Code of the base ``=`` until the reference's stands in its place."""
-
-_CODE_OF_NIBBLE = np.concatenate([[np.uint8(_AS_REFERENCE)], CODE_OF_NIBBLE[1:]])
-_CODES_OF_BYTE = np.stack([np.repeat(_CODE_OF_NIBBLE, 16), np.tile(_CODE_OF_NIBBLE, 16)], axis=1)
 
 
 class Planes(NamedTuple):
@@ -120,11 +114,11 @@ def project_reads(raw, offset, start, end, mate, rank, reference, first, referen
         stop = np.int64(end[read]) - first
         if little_endian_32(raw, record + 16) + 1 > codes.size:
             codes = np.empty(2 * little_endian_32(raw, record + 16), np.uint8)
-        phred = _decode(raw, record, codes, reference, first)
+        phred = decode_read(raw, record, codes, reference, first)
         if mate[read] >= 0:
             if little_endian_32(raw, mate[read] + 16) + 1 > other.size:
                 other = np.empty(2 * little_endian_32(raw, mate[read] + 16), np.uint8)
-            other_phred = _decode(raw, mate[read], other, reference, first)
+            other_phred = decode_read(raw, mate[read], other, reference, first)
             phred = join_mates(raw, record, mate[read], codes, phred, other, other_phred)
         if raw[record + 9] >= MIN_MAPPING_QUALITY:
             tally.coverage_change[min(max(begin, 0), columns)] += 1
@@ -160,48 +154,6 @@ def project_reads(raw, offset, start, end, mate, rank, reference, first, referen
                 found,
             )
     return found[0]
-
-
-@numba.njit(cache=True, nogil=True)
-def _decode(raw, record, codes, reference, first):
-    """Base codes of a record, two bases a byte, written to ``codes``; returns its qualities."""
-    length = little_endian_32(raw, record + 16)
-    operations = little_endian_16(raw, record + 12)
-    sequence = record + 32 + np.int64(raw[record + 8]) + 4 * operations
-    packed = raw[sequence : sequence + (length + 1) // 2]
-    for byte in range(packed.size):
-        codes[2 * byte] = _CODES_OF_BYTE[packed[byte], 0]
-        codes[2 * byte + 1] = _CODES_OF_BYTE[packed[byte], 1]
-    # A nibble of a byte is 0 where subtracting 1 from each borrows.
-    zero = np.uint8(0)
-    for byte in range(length // 2):
-        zero |= (packed[byte] - np.uint8(0x11)) & ~packed[byte] & np.uint8(0x88)
-    if zero or (length % 2 and codes[length - 1] == _AS_REFERENCE):
-        _fill_in(raw, record, codes[:length], reference, first)
-    return raw[sequence + packed.size :][:length]
-
-
-@numba.njit(cache=True, nogil=True)
-def _fill_in(raw, record, codes, reference, first):
-    """Put the reference's bases in place of ``=``; N where none is aligned or known."""
-    operations = little_endian_16(raw, record + 12)
-    cigar = record + 32 + np.int64(raw[record + 8])
-    column = little_endian_32(raw, record + 4) - first
-    query = np.int64(0)
-    operation = 0
-    while operation < operations:
-        kind, run, operation = next_run(raw, cigar, operation, operations)
-        if kind == CIGAR_M:
-            for step in range(run):
-                if codes[query + step] == _AS_REFERENCE and 0 <= column + step < reference.size:
-                    codes[query + step] = reference[column + step]
-        if kind == CIGAR_M or kind == CIGAR_D or kind == CIGAR_N:
-            column += run
-        if kind == CIGAR_M or kind == CIGAR_I or kind == CIGAR_S:
-            query += run
-    for place in range(codes.size):
-        if codes[place] == _AS_REFERENCE:
-            codes[place] = N_BASE
 
 
 @numba.njit(cache=True, nogil=True)
