@@ -48,6 +48,9 @@ _MOST_TOGETHER = 6
 _MOST_SPANNING = 4
 """Indels over a changed base that it is weighed with where a cluster's haplotypes are too many."""
 
+_LONGEST_RECORD = 50
+"""Positions (bp) that one record of two overlapping haplotypes spans at most, the field's limit of small variants."""
+
 
 @dataclass(frozen=True)
 class AlleleEvidence:
@@ -92,8 +95,7 @@ def genotype_sites(
         if len(cluster) == 1 and cluster[0].length == 0:
             sites.extend(_call_alone(planes, evidence, cluster[0], ploidy))
         else:
-            found = _call_together(planes, evidence, cluster, ploidy)
-            sites.extend(site for site in found if wanted is None or site.position == wanted)
+            sites.extend(_call_together(planes, evidence, cluster, ploidy, wanted, pass_gq))
     sites.sort(key=lambda site: site.position)
     return [_filtered(site, pass_qual, pass_gq) for site in sites if site.qual >= min_qual]
 
@@ -204,16 +206,58 @@ def _call_alone(planes: ShardPlanes, evidence: AlleleEvidence, allele: Allele, p
 
 
 def _call_together(
-    planes: ShardPlanes, evidence: AlleleEvidence, cluster: list[Allele], ploidy: int
+    planes: ShardPlanes,
+    evidence: AlleleEvidence,
+    cluster: list[Allele],
+    ploidy: int,
+    wanted: int | None,
+    pass_gq: float,
 ) -> Iterator[CalledSite]:
-    """The sites of alleles that overlap, from the likeliest pair of haplotypes."""
+    """The sites of alleles that overlap, from the likeliest pair of haplotypes.
+
+    Where the two haplotypes overlap, one record spells both, as truth sets do; each place has its own, with ``*`` under
+    the other haplotype's deletion, where that record would be longer than a small variant or unsure as a whole.
+
+    Args:
+        planes: The shard.
+        evidence: What was found for its candidates.
+        cluster: The alleles, by position.
+        ploidy: Copies of the contig: 2, or 1.
+        wanted: Position of the only record that is wanted, or None for all.
+        pass_gq: GQ under which a record is unsure.
+    """
     found = pair_haplotypes(planes, cluster, evidence.log_probabilities, ploidy)
     chosen = found.pairs[int(found.logs.argmax())]
     carried = sorted({piece for haplotype in chosen for piece in found.pieces[haplotype]})
-    for start in sorted({found.start(piece) for piece in carried}):
-        listed = [piece for piece in carried if found.start(piece) == start]
-        spanning = [piece for piece in carried if found.start(piece) < start < found.stop(piece)]
-        yield _site(planes, evidence, found, chosen, start, listed, spanning)
+    for start, stop, pieces in _overlapping(found, carried):
+        if wanted is None and stop - start <= _LONGEST_RECORD:
+            whole = sorted({found.within(haplotype, start, stop) for haplotype in chosen.tolist()} - {()})
+            site = _site(planes, evidence, found, chosen, start, whole, [])
+            # A sure deletion does not fail for an unsure change under it.
+            if site.gq >= pass_gq:
+                yield site
+                continue
+        for place in sorted({found.start(piece) for piece in pieces}):
+            listed = [piece for piece in pieces if found.start(piece) == place]
+            spanning = [piece for piece in pieces if found.start(piece) < place < found.stop(piece)]
+            if wanted in (None, place):
+                yield _site(planes, evidence, found, chosen, place, listed, spanning)
+
+
+def _overlapping(found: Haplotypes, carried: list[Piece]) -> Iterator[tuple[int, int, list[Piece]]]:
+    """Pieces, by position, that overlap one another, with the first position and one past the last of each group."""
+    group: list[Piece] = []
+    start = stop = -1
+    for piece in carried:
+        if group and found.start(piece) >= stop:
+            yield start, stop, group
+            group = []
+        if not group:
+            start, stop = found.start(piece), -1
+        group.append(piece)
+        stop = max(stop, found.stop(piece))
+    if group:
+        yield start, stop, group
 
 
 def _site(
@@ -225,8 +269,21 @@ def _site(
     listed: list[Piece],
     spanning: list[Piece],
 ) -> CalledSite:
-    """One record of a cluster: the pieces that start at a position, and ``*`` where others span it."""
-    reads_as = np.array([_read_as(found, pieces, start, listed, bool(spanning)) for pieces in found.pieces])
+    """One record of a cluster, which starts at a position.
+
+    Args:
+        planes: The shard.
+        evidence: What was found for its candidates.
+        found: The cluster's haplotypes.
+        chosen: The likeliest pair of them.
+        start: Position of the record.
+        listed: What each of its alleles carries, whole pieces.
+        spanning: Pieces of other records that take the place away, whose allele is ``*``.
+    """
+    stop = max(found.stop(piece) for piece in listed)
+    reads_as = np.array(
+        [_read_as(found, haplotype, start, stop, listed, spanning) for haplotype in range(len(found.pieces))]
+    )
     ploidy, alleles = found.pairs.shape[1], 1 + len(listed) + bool(spanning)
     order = genotypes(alleles, ploidy)
     number = {genotype: place for place, genotype in enumerate(order)}
@@ -236,7 +293,6 @@ def _site(
     members = sorted({place for piece in listed for place in piece})
     absent = found.logs[(found.copies[:, members] == 0).all(1)]
     candidates = [found.alleles[place].candidate for place in members]
-    stop = max(found.stop(piece) for piece in listed)
     reference = _reference(planes, candidates[0], start, stop)
     pieces = [[found.alleles[place] for place in piece] for piece in listed]
     alts = [spell(piece, reference, start) for piece in pieces]
@@ -258,13 +314,16 @@ def _site(
     )
 
 
-def _read_as(found: Haplotypes, pieces: tuple[Piece, ...], start: int, listed: list[Piece], spanned: bool) -> int:
-    """Number of the allele that a haplotype shows in a record at a position."""
-    for piece in pieces:
+def _read_as(
+    found: Haplotypes, haplotype: int, start: int, stop: int, listed: list[Piece], spanning: list[Piece]
+) -> int:
+    """Number of the allele that a haplotype shows in a record over some positions."""
+    carried, pieces = found.within(haplotype, start, stop), found.pieces[haplotype]
+    for piece in (carried, *pieces):
         if piece in listed:
             return 1 + listed.index(piece)
-        if spanned and found.start(piece) < start < found.stop(piece):
-            return 1 + len(listed)
+    if any(found.start(piece) < start < found.stop(piece) for piece in pieces if piece in spanning):
+        return 1 + len(listed)
     return 0
 
 

@@ -104,6 +104,11 @@ class Haplotypes:
         """One past the last position that a piece spans."""
         return max(self.alleles[place].stop for place in piece)
 
+    def within(self, haplotype: int, start: int, stop: int) -> Piece:
+        """All that a haplotype carries in pieces that reach into some positions, as one piece."""
+        pieces = (piece for piece in self.pieces[haplotype] if self.start(piece) < stop and self.stop(piece) > start)
+        return tuple(place for piece in pieces for place in piece)
+
 
 def pair_haplotypes(planes: ShardPlanes, alleles: list[Allele], logs: np.ndarray, ploidy: int) -> Haplotypes:
     """Weigh the genotypes of a cluster.

@@ -87,12 +87,34 @@ def test_no_haplotype_carries_two_alleles_at_one_place():
     new = "A" if base(23) != "A" else "C"
     (site,) = call((20, -6, "", (0.00001, 0.00009, 0.9999)), (23, 0, new, HET))
     assert (site.position, site.genotype) == (20, (1, 1))
+
+
+def test_a_change_under_the_other_haplotypes_deletion_is_spelled_in_one_record_with_it():
+    new = "A" if base(23) != "A" else "C"
     # No read shows the reference where one haplotype lacks it and the other is changed.
-    deletion, change = call((20, -6, "", HET), (23, 0, new, (0.01, 0.09, 0.9)))
+    (site,) = call((20, -6, "", HET), (23, 0, new, (0.01, 0.09, 0.9)))
+    assert (site.position, site.ref, site.genotype) == (20, base(20, 7), (1, 2))
+    assert site.alts == (base(20), base(20, 3) + new + base(24, 3))
+    assert (site.pl[4], site.allele_depths) == (0, (10, 10, 10))
+    assert (site.qual, site.gq) == (pytest.approx(50, abs=1), 20)
+
+
+def test_where_that_record_would_be_unsure_each_place_has_its_own():
+    new = "A" if base(23) != "A" else "C"
+    deletion, change = call((20, -6, "", HET), (23, 0, new, (0.01, 0.09, 0.9)), pass_gq=21)
     assert (deletion.position, deletion.genotype, len(deletion.pl)) == (20, (0, 1), 3)
     assert (change.ref, change.alts, change.genotype) == (base(23), (new, "*"), (1, 2))
     assert change.pl[4] == 0
     assert change.qual == pytest.approx(20, abs=0.5)
+
+
+def test_a_deletion_too_long_for_one_record_stands_alone():
+    new = "A" if base(43) != "A" else "C"
+    (within,) = call((20, -49, "", HET), (43, 0, new, (0.01, 0.09, 0.9)))
+    assert (within.ref, within.genotype) == (base(20, 50), (1, 2))
+    deletion, change = call((20, -50, "", HET), (43, 0, new, (0.01, 0.09, 0.9)))
+    assert (deletion.ref, deletion.genotype) == (base(20, 51), (0, 1))
+    assert (change.position, change.alts, change.genotype) == (43, (new, "*"), (1, 2))
 
 
 def test_genotypes_stand_in_the_order_of_vcf():
