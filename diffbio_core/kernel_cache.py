@@ -60,14 +60,18 @@ def use_kernel_cache(environment: MutableMapping[str, str] = os.environ) -> None
         numba.config.CACHE_DIR = str(folder)
 
 
-def source_state(packages: Iterable[str] = PACKAGES) -> str:
+def source_state(packages: Iterable[str] = PACKAGES, also: Iterable[str] = ()) -> str:
     """What tells the kernels' sources from any others: SHA-256 of the modules that have kernels and all they import.
 
     Other modules of the packages cannot show in a kernel, so that a change to them costs no new compilation.
+
+    Args:
+        packages: Where the modules are.
+        also: Modules that count, too, with all they import.
     """
     files = {name: path for package in packages for name, path in modules(package)}
     contents = {name: path.read_bytes() for name, path in files.items()}
-    waiting = [name for name, content in contents.items() if b"njit" in content]
+    waiting = [name for name, content in contents.items() if b"njit" in content] + [*also]
     found: set[str] = set()
     while waiting:
         name = waiting.pop()

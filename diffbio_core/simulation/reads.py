@@ -1,7 +1,8 @@
 """Read pairs of fragments, with the errors of library preparation and of sequencing.
 
 Errors of the library sit on the fragment, so both mates show them where they overlap and duplicates repeat them: repeat
-slippage, oxidised guanines (Costello 2013, doi:10.1093/nar/gks1443), deaminated cytosines, PCR errors and chimeras.
+slippage, oxidised guanines (Costello 2013, doi:10.1093/nar/gks1443), deaminated cytosines, PCR errors, chimeras, and
+ends that folded back on themselves (Star 2014, doi:10.1371/journal.pone.0089676).
 Errors of the sequencer sit on the read: substitutions by quality, indels, bases that are misread on one strand after
 certain sequences, and clusters that lose their phase after others or in long homopolymers, so that the rest of the read
 mixes in the neighbouring bases at low quality (Nakamura 2011, doi:10.1093/nar/gkr344).
@@ -32,6 +33,19 @@ MAX_SLIP = 12
 CONTEXT = 10
 """Bases before a base that decide whether it is misread systematically."""
 
+OVERHANG, COPIED = 60, 28
+"""Bases of a fragment's end that may pair with themselves, and mean number that is copied on from there."""
+
+MIN_STEM, MIN_LOOP, MAX_LOOP = 3, 3, 60
+"""Paired bases, and bases between the two stems, of an end that folds back."""
+
+STEM, LOOP = 1.4, 10.0
+"""Logarithm of how much likelier one more paired base makes a fold, and bases of the loop that make it so much (e) less
+likely. So drawn, the clipped ends of a PCR library of HG002 come out in number, length, stem and distance."""
+
+HALF, TRIED = 5_000.0, 4.0
+"""Sum of the folds' weights at which an end folds every second time, and how many more ends are tried than fold."""
+
 
 @dataclass(frozen=True)
 class ReadPairs:
@@ -56,11 +70,13 @@ class SequencerBias:
 
     Attributes:
         misread: Probability that a base is misread after each 10-mer in the direction of the read; mostly 0.
+        misread_doubt: Share of the usual loss of quality that such bases have.
         stall: Probability that a cluster loses its phase after each 10-mer; mostly 0.
         oxidation: Rate of oxidation of the middle G of each 5-mer, as multiple of the model's.
     """
 
     misread: Float32[np.ndarray, " contexts"]
+    misread_doubt: Float32[np.ndarray, " contexts"]
     stall: Float32[np.ndarray, " contexts"]
     oxidation: Float32[np.ndarray, " pentamers"]
 
@@ -72,7 +88,10 @@ class SequencerBias:
         misread[prone] = 0.02 + 0.45 * rng.random(int(prone.sum())) ** 2
         prone = rng.random(len(stall)) < model.stalls
         stall[prone] = 0.3 + 0.6 * rng.random(int(prone.sum()))
-        return cls(misread, stall, rng.lognormal(-0.7, 1.2, 4**5).astype(np.float32))
+        oxidation = rng.lognormal(-0.7, 1.2, 4**5).astype(np.float32)
+        # In real libraries a quarter of the bases that are misread on one strand have the highest quality.
+        doubt = np.minimum(1.4 * rng.random(len(misread)), 1.0).astype(np.float32)
+        return cls(misread, doubt, stall, oxidation)
 
 
 class _Rates(NamedTuple):
@@ -88,7 +107,9 @@ class _Rates(NamedTuple):
     stalls: float
     slippage_gains: float
     further_slippage: float
+    foldbacks: float
     misread: np.ndarray
+    misread_doubt: np.ndarray
     stall: np.ndarray
     oxidation_context: np.ndarray
 
@@ -128,7 +149,9 @@ def draw_read_pairs(
         model.stalls,
         model.slippage_gains,
         model.further_slippage,
+        model.foldbacks,
         bias.misread,
+        bias.misread_doubt,
         bias.stall,
         bias.oxidation,
     )
@@ -192,6 +215,10 @@ def _sequence_fragments(sequence, places, tracts, odds, rates, adapters, rng, ba
             if rng.random() < 0.5:
                 _reverse_complement(template[size : size + joined].copy(), template[size : size + joined])
             size += joined
+        for _ in range(2):  # at each end
+            if rng.random() < TRIED * rates.foldbacks:
+                size = _fold_back(template, size, rng)
+            _reverse_complement(template[:size].copy(), template[:size])
         if reverse[i]:
             _reverse_complement(template[:size].copy(), template[:size])
         ceiling[:size] = 255
@@ -209,6 +236,35 @@ def _reverse_complement(source, target):  # pragma: no cover
     n = len(source)
     for i in range(n):
         target[n - 1 - i] = 3 - source[i]
+
+
+@numba.njit(cache=True, nogil=True)
+def _fold_back(template, size, rng):  # pragma: no cover
+    """Pair the last bases with others before them, cut what lies behind, and copy on from there; returns the new size.
+
+    Two stems of reverse complements with a loop between them are likelier the longer they are and the closer; an end
+    without a good pair of them stays as it is more often than not.
+    """
+    total, stem, stop = 0.0, -1, -1
+    for end in range(max(size - OVERHANG, 2 * MIN_STEM + MIN_LOOP), size + 1):
+        for first in range(max(end - 2 * MIN_STEM - MAX_LOOP, 0), end - 2 * MIN_STEM - MIN_LOOP + 1):
+            paired = 0
+            while (
+                first + 2 * paired + MIN_LOOP + 2 <= end and template[first + paired] == 3 - template[end - 1 - paired]
+            ):
+                paired += 1
+            if paired < MIN_STEM:
+                continue
+            weight = np.exp(STEM * paired - (end - first - 2 * paired) / LOOP)
+            total += weight
+            if rng.random() * total < weight:
+                stem, stop = first, end
+    if stem < 1 or rng.random() * (total + HALF) > total:
+        return size
+    copied = min(1 + int(rng.exponential(COPIED)), stem, len(template) - stop)
+    for k in range(copied):
+        template[stop + k] = 3 - template[stem - 1 - k]
+    return stop + copied
 
 
 @numba.njit(cache=True, nogil=True)
@@ -305,11 +361,12 @@ def _read(template, ceiling, size, rates, handicap, adapter, rng, bases, qualiti
             if called == base:
                 called = (base + 1 + int(3 * rng.random())) % 4
         elif known >= 10 and past < 0 and rates.misread[context] > 0:
-            reported = max(2, reported - int(12 * rng.random()))
+            doubt = rates.misread_doubt[context]
+            reported = max(2, reported - int(12 * doubt * rng.random()))
             if rng.random() < rates.misread[context]:
                 last = context & 3
                 called = last if last != base else (base + 1 + context % 3) % 4
-                reported = max(2, reported - int(14 * rng.random()))
+                reported = max(2, reported - int(14 * doubt * rng.random()))
         bases[i], qualities[i] = called, reported
         if past < 0:
             run = run + 1 if position > 0 and template[position - 1] == base else 1

@@ -40,6 +40,8 @@ class SequencingModel:
             so in proportion.
         duplicates: Duplicates per fragment, all flagged.
         chimeras: Share of fragments joined from two places.
+        foldbacks: Share of a fragment's ends whose overhanging strand paired with itself and was copied from there: the
+            read goes on with the reverse complement of what lies a few dozen bases inwards.
         unevenness: Standard deviation of the logarithm of local depth.
         gc_bias: Strength with which depth falls at high and low GC content; 0 for none.
         diverged_copies: Per Mb, segments with a copy elsewhere, 0.1 to 4 % diverged, that the aligner knows.
@@ -71,6 +73,7 @@ class SequencingModel:
     stalls: float = 3e-4
     duplicates: float = 0.06
     chimeras: float = 0.01
+    foldbacks: float = 0.003
     unevenness: float = 0.14
     gc_bias: float = 1.0
     diverged_copies: float = 2.0
@@ -81,7 +84,7 @@ class SequencingModel:
             value = getattr(self, field.name)
             if field.name != "quality_bins" and not 0 <= value < math.inf:
                 raise ValueError(f"{field.name} must be a number of 0 or more, got {value}")
-        for name in ("slippage_gains", "further_slippage"):
+        for name in ("slippage_gains", "further_slippage", "foldbacks"):
             if getattr(self, name) > 1:
                 raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
         if self.read_length < 30 or self.fragment_mean < 30:

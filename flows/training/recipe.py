@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from diffbio_core import __version__
+from diffbio_core.kernel_cache import source_state
 from diffbio_core.problems import InputError, Problem
 from diffbio_core.simulation.genome import draw_slices
 from diffbio_core.simulation.libraries import SLIPPAGE, draw_library
@@ -26,6 +27,9 @@ from diffbio_io.reference import Reference
 from diffbio_io.simulation.dataset import simulate_dataset
 
 _MADE = "made.json"
+
+_MAKERS = "diffbio_core.simulation.libraries", "diffbio_io.simulation.dataset", "diffbio_io.store"
+"""Modules whose code a set depends on, beside those with kernels."""
 
 
 class SimulatedSet(BaseModel):
@@ -250,8 +254,8 @@ def _ingested(one: SequencedSet, folder: Path, where: dict[str, Any]) -> Trainin
 
 
 def _once(folder: Path, made_of: dict[str, Any], make: Callable[[], object]) -> None:
-    """Makes what a folder holds unless it was made of the same, by the same version, by a run that finished it."""
-    entries = {"diffbio": __version__, **made_of}
+    """Makes what a folder holds unless it was made of the same, by the same code, by a run that finished it."""
+    entries = {"diffbio": __version__, "sources": source_state(also=_MAKERS), **made_of}
     identity = hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
     marker = folder / _MADE
     if marker.exists() and json.loads(marker.read_bytes()) == {"made_of": identity}:

@@ -89,6 +89,11 @@ def test_the_state_follows_from_what_kernels_are_made_of_and_from_nothing_else(p
         with (package / name).open("a") as file:
             file.write("# another line\n")
         assert state != (state := run(package, script))
+    more = script.replace("(['diffbio_core'])", "(['diffbio_core'], ['diffbio_core.simulation.libraries'])")
+    assert state != (with_libraries := run(package, more))
+    with (package / "simulation" / "libraries.py").open("a") as file:
+        file.write("# another line\n")
+    assert (run(package, script), run(package, more) == with_libraries) == (state, False)
 
 
 def test_a_process_started_by_one_of_another_state_has_a_folder_of_its_own(tmp_path):

@@ -20,6 +20,7 @@ CLEAN = SequencingModel(
     slippage=0.0,
     systematic=0.0,
     stalls=0.0,
+    foldbacks=0.0,
 )
 
 
@@ -80,6 +81,29 @@ def test_chimera_goes_on_at_its_partner():
     turned = np.all(pairs.bases[:, 0, 60:] == reverse_complement(sequence[9_200:9_240]), axis=1)
     assert np.all(forward ^ turned)
     assert 0 < forward.sum() < 20
+
+
+def test_an_end_that_folds_back_goes_on_with_the_reverse_complement_of_what_lies_before_its_stem():
+    sequence = random_sequence()
+    stem = encode_bases("GCCTGATCGGTC")
+    sequence[1_250:1_262], sequence[1_268:1_280] = stem, reverse_complement(stem)
+    pairs = draw(sequence, fragments(200), dataclasses.replace(CLEAN, foldbacks=0.25))
+    ends = 3 - pairs.bases[:, 1, ::-1]  # along the sequence
+    folded = [row for row in ends if not np.array_equal(row, sequence[1_200:1_300])]
+    assert len(folded) > 150
+    for copied in (5, 20):
+        # The stem's last bases, and behind them what is copied.
+        last = np.concatenate([sequence[1_274:1_280], reverse_complement(sequence[1_250 - copied : 1_250])])
+        found = [row for row in folded if np.array_equal(row[-last.size :], last)]
+        assert found, copied
+        assert all(np.array_equal(row[:-copied], sequence[1_180 + copied : 1_280]) for row in found)
+
+
+def test_an_end_without_paired_bases_stays_as_it_is():
+    sequence = np.tile(encode_bases("ACCA"), 500)
+    pairs = draw(sequence, fragments(50), dataclasses.replace(CLEAN, foldbacks=1.0))
+    assert np.all(pairs.bases[:, 0] == sequence[1_000:1_100])
+    assert np.all(3 - pairs.bases[:, 1, ::-1] == sequence[1_200:1_300])
 
 
 def test_oxidised_guanines_show_in_both_mates_with_low_quality():
@@ -170,6 +194,21 @@ def test_misread_context_errs_on_one_strand_only():
     assert wrong[50] == pytest.approx(0.5, abs=0.1)
     assert np.delete(wrong, 50).max() == 0.0
     assert np.all(3 - forward.bases[:, 1, ::-1] == sequence[1_000:1_100])
+
+
+def test_misread_bases_lose_quality_as_much_as_their_context_is_doubted():
+    sequence, context = random_sequence(), 0
+    for base in sequence[1_040:1_050].tolist():
+        context = context * 4 + base
+    lost = []
+    for doubt in (0.0, 1.0):
+        bias = SequencerBias.draw(CLEAN, np.random.default_rng(1))
+        bias.misread[context], bias.misread_doubt[context] = 1.0, doubt
+        pairs = draw_read_pairs(sequence, fragments(100, length=100), CLEAN, bias, np.random.default_rng(2))
+        qualities = pairs.qualities[:, 0].astype(int)
+        lost.append(qualities[:, 50] - np.minimum(qualities[:, 49], qualities[:, 51]))
+    assert lost[0].min() >= 0
+    assert lost[1].mean() < -8
 
 
 def test_lost_phase_lowers_quality_to_the_end_of_the_read():

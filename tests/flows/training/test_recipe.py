@@ -6,7 +6,7 @@ import pytest
 
 from diffbio_core.problems import InputError
 from diffbio_flows import train_model
-from diffbio_flows.training.recipe import read_recipe, shipped_recipe
+from diffbio_flows.training.recipe import make_sets, read_recipe, shipped_recipe
 
 RECIPE = """
 [options]
@@ -32,7 +32,7 @@ role = "validation"
 
 
 @pytest.mark.slow
-def test_a_recipe_is_followed_and_its_sets_are_made_once(in_process, individual, tmp_path):
+def test_a_recipe_is_followed_and_its_sets_are_made_once(in_process, individual, tmp_path, monkeypatch):
     recipe = tmp_path / "recipe.toml"
     files = {name: getattr(individual, name) for name in ("reads", "reference", "truth", "confident")}
     there = "".join(f'{name} = "{file}"\n' for name, file in files.items())
@@ -50,6 +50,9 @@ def test_a_recipe_is_followed_and_its_sets_are_made_once(in_process, individual,
     assert store.stat().st_mtime_ns == made
     assert again.parameters_sha256 == first.parameters_sha256
     assert json.loads((tmp_path / "model" / "card.json").read_text())["training"]["epochs"] == 1
+    monkeypatch.setattr("diffbio_flows.training.recipe.source_state", lambda also: "other code makes other reads")
+    make_sets(read_recipe(recipe), tmp_path / "model.work.sets", cluster=in_process)
+    assert store.stat().st_mtime_ns != made
 
 
 def test_the_recipe_of_the_shipped_model_can_be_read():
