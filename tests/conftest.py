@@ -45,6 +45,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their place: processes that share a run's tests must agree on the names, and what bytes hold may
+    differ from process to process, as the time in a compressed file does."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def interrupts_are_heard() -> Iterator[None]:
     """Ctrl-C ends what tests start, also where the shell that runs them ignores it, as it does for background jobs."""
