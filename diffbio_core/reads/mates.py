@@ -2,15 +2,15 @@
 
 As in samtools' pileup (``tweak_overlap_quality``): bases that agree keep the higher quality; of two that differ the one
 of higher quality stays with 4/5 of it, and of two of equal quality none (N). An N gives way to any base. Where mates
-are aligned with different indels in the overlap, the one that comes first in the file is used alone, unless the
-other's bases are clearly better.
+are aligned with different indels in the overlap, the one that starts first (of two at one place, the file's first) is
+used alone, unless the other's bases are clearly better.
 """
 
 from __future__ import annotations
 
 import numba
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Bool, Int32, Int64, UInt8
 
 from diffbio_core.reads.records import (
     CIGAR_D,
@@ -21,9 +21,11 @@ from diffbio_core.reads.records import (
     MATE_OVERLAP,
     USED,
     ReadTable,
+    is_unnamed,
     little_endian_16,
     little_endian_32,
     next_run,
+    pair_number,
 )
 from diffbio_core.windows.encoding import MISSING_QUALITY, N_BASE
 
@@ -33,24 +35,63 @@ CLEARLY_BETTER = 10
 _N_NIBBLE = 15
 
 
-def settle_mates(raw: UInt8[np.ndarray, "bytes"], table: ReadTable) -> Int64[np.ndarray, "reads"]:
+def settle_mates(
+    raw: UInt8[np.ndarray, "bytes"], table: ReadTable, file_start: Int32[np.ndarray, "reads"] | None = None
+) -> Int64[np.ndarray, "reads"]:
     """Decide each pair of overlapping mates.
 
     Args:
         raw: Bytes that the table's offsets point into.
         table: Reads in file order, overlapping mates among them; ``start``, ``end`` and ``fate`` change where the
             second mate is used alone.
+        file_start: Where the file has each read, if that is not ``alignment_start``.
 
     Returns:
         Byte offset of the record that a read is joined with, or -1.
     """
     mate = np.full(len(table), -1, np.int64)
-    _settle(raw, table.offset, table.start, table.alignment_start, table.end, table.fate, table.pair, mate)
+    starts = table.start, table.alignment_start, table.alignment_start if file_start is None else file_start
+    _settle(raw, table.offset, *starts, table.end, table.fate, table.pair, mate)
     return mate
 
 
+def find_mates(raw: UInt8[np.ndarray, "bytes"], table: ReadTable, moved: Bool[np.ndarray, "reads"]) -> None:
+    """Give reads that may overlap their mates since some of them moved the number of a pair.
+
+    Args:
+        raw: Bytes that the table's offsets point into.
+        table: Reads in file order, where the file has them; ``pair`` changes.
+        moved: Reads that lie elsewhere now.
+    """
+    _find_mates(raw, table.offset, table.alignment_start, table.name_hash, table.pair, moved)
+
+
 @numba.njit(cache=True, nogil=True)
-def _settle(raw, offset, start, alignment_start, end, fate, pair, mate):
+def _find_mates(raw, offset, position, name_hash, pair, moved):
+    slots = 64
+    while slots < 2 * moved.sum():
+        slots *= 2
+    names = np.zeros(slots, np.uint64)
+    number = 0
+    for read in range(pair.size):
+        if moved[read] and pair[read] == 0:
+            slot = np.int64(name_hash[read] & np.uint64(slots - 1))
+            while names[slot] != 0:
+                slot = (slot + 1) & (slots - 1)
+            names[slot] = max(name_hash[read], np.uint64(1))
+            number += 1
+    for read in range(pair.size if number else 0):
+        if pair[read] != 0:
+            continue
+        slot = np.int64(name_hash[read] & np.uint64(slots - 1))
+        while names[slot] != 0 and names[slot] != name_hash[read]:
+            slot = (slot + 1) & (slots - 1)
+        if names[slot] != 0 and not is_unnamed(raw, offset[read]):
+            pair[read] = pair_number(raw, offset[read], np.int64(position[read]), name_hash[read])
+
+
+@numba.njit(cache=True, nogil=True)
+def _settle(raw, offset, start, alignment_start, file_start, end, fate, pair, mate):
     slots = 64
     while slots < 2 * pair.size:
         slots *= 2
@@ -61,31 +102,36 @@ def _settle(raw, offset, start, alignment_start, end, fate, pair, mate):
         slot = np.int64(pair[read] & np.uint64(slots - 1))
         while first_of_slot[slot] >= 0 and pair[first_of_slot[slot]] != pair[read]:
             slot = (slot + 1) & (slots - 1)
-        first = first_of_slot[slot]
+        first, second = first_of_slot[slot], np.int64(read)
         if first < 0:
             first_of_slot[slot] = read
             continue
-        begin = np.int64(alignment_start[read])
-        if little_endian_32(raw, offset[read] + 24) > begin:
+        if little_endian_32(raw, offset[read] + 24) > file_start[read]:
             # A record that the file holds twice: the mate of both comes later.
             continue
         if fate[first] != USED or mate[first] >= 0:
             continue
         # Either may have been aligned anew since they were described.
-        start[read] = min(max(end[first], begin), end[read])
-        fate[read] = MATE_OVERLAP if end[first] >= end[read] else USED
-        stop = np.int64(min(end[first], end[read]))
+        if alignment_start[second] < alignment_start[first]:
+            first_of_slot[slot] = second
+            first, second = second, first
+            start[first] = alignment_start[first]
+            fate[first] = USED
+        begin = np.int64(alignment_start[second])
+        start[second] = min(max(end[first], begin), end[second])
+        fate[second] = MATE_OVERLAP if end[first] >= end[second] else USED
+        stop = np.int64(min(end[first], end[second]))
         if begin >= stop:
             continue
-        if _shared_bases(raw, offset[first], offset[read], begin, stop)[2] >= 0:
-            mate[first] = offset[read]
+        if _shared_bases(raw, offset[first], offset[second], begin, stop)[2] >= 0:
+            mate[first] = offset[second]
         elif (
-            _mean_quality(raw, offset[read], begin, stop)
+            _mean_quality(raw, offset[second], begin, stop)
             >= _mean_quality(raw, offset[first], begin, stop) + CLEARLY_BETTER
         ):
             end[first] = begin
-            start[read] = begin
-            fate[read] = USED
+            start[second] = begin
+            fate[second] = USED
             if begin <= start[first]:
                 fate[first] = MATE_OVERLAP
 

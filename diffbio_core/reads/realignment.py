@@ -1,21 +1,25 @@
 """Reads that an aligner clipped at a long insertion or deletion, aligned through it.
 
 A gap costs an aligner more than the bases that it would win in a read that reaches a little past a long indel, so it
-clips them, and of the reads that hold the allele hardly one shows it. Here clipped bases that fit the reference behind
-a gap propose an insertion or deletion, as indels of reads do; those that two reads propose are tried on every read that
-is aligned up to them, as GATK's IndelRealigner tried known ones. What becomes of a read depends on the reads within
-``REACH`` of it alone.
+clips them, and of the reads that hold the allele hardly one shows it. What reads propose (see ``long_indels``) is tried
+on every read that is aligned up to it, as GATK's IndelRealigner tried known indels: one after the other, as long as
+one fits a read better than what it has, so that a read may go through several. An aligner writes indels that lie close
+together as one, as several, or clips: reads that it wrote with gaps are tried, too, so that all show them in one way.
+
+A read's score is 1 for an aligned base that is the reference's and -4 for another, -5 for each gap, 1 for an inserted
+base and -4 for one that is not as most reads have it. It never falls. What becomes of a read depends on the reads
+within ``REACH`` of it alone.
 """
 
 from __future__ import annotations
-
-from collections import Counter
 
 import numba
 import numpy as np
 from jaxtyping import UInt8
 
 from diffbio_core.reads.bases import decode_read
+from diffbio_core.reads.long_indels import LONGEST, MOST_INNER, long_indels, same_base
+from diffbio_core.reads.mates import find_mates
 from diffbio_core.reads.records import (
     CIGAR_D,
     CIGAR_I,
@@ -31,544 +35,343 @@ from diffbio_core.reads.records import (
 )
 from diffbio_core.windows.encoding import N_BASE
 
-REACH = 512
+REACH = 768
 """Positions (bp) past the planes whose reads are looked at."""
-
-SHORTEST = 6
-"""Shortest indel (bp) that is proposed: shorter ones cost an aligner less than the bases behind them."""
-
-LONGEST = 128
-"""Longest (bp)."""
-
-MIN_CLIPPED = 6
-"""Clipped bases from which a read's end tells that something is there."""
-
-MIN_FITTING = 12
-"""Clipped bases that must fit the reference behind a gap."""
-
-MIN_READS = 2
-"""Reads that must propose an indel."""
 
 MIN_CERTAIN_QUALITY = 20
 """Phred quality under which an inserted base is spelled as most reads spell it."""
 
-_NEAR = 8  # positions within which clips count as at one place
-_DIFFERING = 10  # one of so many bases may differ from the reference behind a gap
+_BESIDE = 64  # positions past a read's aligned bases at which an indel is tried on its clipped ones
 _MATCH, _MISMATCH, _GAP = 1, -4, -5  # as bwa scores, but a gap that other reads show costs little
-_LEAST_DISTINCT = 6  # words of three bases: what is simpler, such as a tail of A's, fits in many places
-_FEWER_DIFFERING = 3  # bases that differ if a clipped end is aligned without a gap, more than with one
-_WORD = 8
-_MOST_BEFORE = 24  # clipped bases before a gap: changes near it make an aligner clip them, too
 _LEAST_BESIDE = 3  # bases of a read on either side of a gap
+_MOST_ADDED = 6  # indels that one read is aligned through
+_MOST_GAPS = _MOST_ADDED * (MOST_INNER + 1)
+_MOST_OPERATIONS = 65000  # a record has room for 65,535
 
 
 def realign_reads(
-    raw: UInt8[np.ndarray, "bytes"], table: ReadTable, reference: UInt8[np.ndarray, "positions"], first: int
+    raw: UInt8[np.ndarray, "bytes"],
+    table: ReadTable,
+    reference: UInt8[np.ndarray, "positions"],
+    first: int,
+    memory: UInt8[np.ndarray, "room"] | None = None,
 ) -> UInt8[np.ndarray, "bytes"]:
     """Align reads that are clipped at a long indel through it.
 
     Args:
         raw: Bytes that the table's offsets point into.
-        table: Reads in file order; ``offset``, ``alignment_start``, ``start`` and ``end`` of those that change do.
+        table: Reads in file order; ``offset``, ``alignment_start``, ``start`` and ``end`` of those that change do, and
+            ``pair`` of those that overlap their mates since.
         reference: Base codes under and around the reads; 4 (N) outside the contig.
         first: Position of the first of these.
+        memory: What ``raw`` is the beginning of: records that change are written behind it, if there is room.
 
     Returns:
         The bytes that the table's offsets point into now. Records that changed have no tags, and inserted bases of poor
         quality are spelled as most reads spell them.
     """
     counted = (table.fate == USED) | (table.fate == MATE_OVERLAP)
-    indels = _agreed(*_propose(raw, table.offset, table.alignment_start, table.end, counted, reference, first))
+    indels = long_indels(raw, table, counted, reference, first)
     records, place, position, end = _align_through(
-        raw, table.offset, table.alignment_start, table.end, counted, reference, first, *indels
+        raw, table.offset, table.alignment_start, table.end, counted, reference, first, tuple(indels)
     )
     changed = place >= 0
+    find_mates(raw, table, changed)
     if not changed.any():
         return raw
+    size = raw.size + records.size
+    if memory is None or memory.size < size:
+        memory = np.empty(size, np.uint8)
+        memory[: raw.size] = raw
+    memory[raw.size : size] = records
     table.offset[changed] = raw.size + place[changed]
     alone = changed & (table.start == table.alignment_start)
-    table.start[alone] = position[alone]
     table.alignment_start[changed] = position[changed]
     table.end[changed] = end[changed]
-    return np.concatenate([raw, records])
-
-
-def _agreed(
-    anchor: np.ndarray, length: np.ndarray, sequence_start: np.ndarray, sequence: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Indels that enough reads propose, in order of anchor.
-
-    Inserted bases of one place and length that single reads spell and that differ in few of them are one insertion:
-    that which several reads spell alike, if there is one. What several spell alike is an insertion of its own.
-    """
-    proposed: dict[tuple[int, int], Counter[bytes]] = {}
-    for place, key in enumerate(zip(anchor.tolist(), length.tolist(), strict=True)):
-        bases = sequence[sequence_start[place] : sequence_start[place + 1]].tobytes()
-        proposed.setdefault(key, Counter())[bases] += 1
-    kept: list[tuple[int, int, np.ndarray]] = []
-    for key, spelled in sorted(proposed.items()):
-        # In an order of their own, so that none depends on the order of the reads.
-        left = sorted(spelled, key=lambda bases: (-spelled[bases], bases))
-        while left:
-            first = np.frombuffer(left[0], np.uint8)
-            like = [
-                each
-                for each in left
-                if np.sum(np.frombuffer(each, np.uint8) != first) <= first.size // _DIFFERING
-                and (each is left[0] or spelled[each] < MIN_READS)
-            ]
-            left = [each for each in left if each not in like]
-            if sum(spelled[each] for each in like) >= MIN_READS:
-                kept.append((*key, _commonest(like, spelled)))
-    return (
-        np.array([anchor for anchor, _, _ in kept], np.int64),
-        np.array([length for _, length, _ in kept], np.int64),
-        np.cumsum([0, *(bases.size for _, _, bases in kept)]).astype(np.int64),
-        np.concatenate([np.empty(0, np.uint8), *(bases for _, _, bases in kept)]),
-    )
-
-
-def _commonest(like: list[bytes], spelled: Counter[bytes]) -> UInt8[np.ndarray, " bases"]:
-    """The commonest base in each place of sequences of one length; of equally common ones that of the first."""
-    votes = np.zeros((len(like[0]), N_BASE + 1), np.int64)
-    for place, each in enumerate(like):
-        votes[np.arange(len(each)), np.frombuffer(each, np.uint8)] += 2 * len(like) * spelled[each] - place
-    return votes.argmax(1).astype(np.uint8)
+    # One that is used from the end of its mate on may not reach there any more.
+    table.start[changed] = np.where(alone, table.alignment_start, np.minimum(table.start, table.end))[changed]
+    return memory[:size]
 
 
 @numba.njit(cache=True, nogil=True)
-def _clips(raw, record):
-    """Soft-clipped bases at both ends, and whether all others are aligned without a gap."""
-    operations = little_endian_16(raw, record + 12)
-    cigar = record + 32 + np.int64(raw[record + 8])
-    left = right = np.int64(0)
-    gapless, aligned = True, False
-    operation = np.int64(0)
-    while operation < operations:
-        kind, run, operation = next_run(raw, cigar, operation, operations)
-        if run == 0:
-            break
-        if kind == CIGAR_S:
-            if aligned:
-                right = run
-            else:
-                left = run
-        elif kind == CIGAR_M:
-            gapless &= not aligned
-            aligned = True
-        elif kind == CIGAR_I or kind == CIGAR_D or kind == CIGAR_N:
-            gapless = False
-    return left, right, gapless
-
-
-@numba.njit(cache=True, nogil=True)
-def _base(sequence, at):
-    return sequence[at] if 0 <= at < sequence.size else np.uint8(N_BASE)
-
-
-@numba.njit(cache=True, nogil=True)
-def _same(codes, place, reference, at):
-    return codes[place] < N_BASE and codes[place] == _base(reference, at)
-
-
-@numba.njit(cache=True, nogil=True)
-def _word(codes, start):
-    """Some bases as one number; those that are none count as others."""
-    word = 0
-    for step in range(_WORD):
-        word = word << 2 | codes[start + step] & 3
-    return word
-
-
-@numba.njit(cache=True, nogil=True)
-def _distinct_words(codes, start, number):
-    """How many different words of three bases some bases hold."""
-    seen = np.int64(0)
-    for step in range(number - 2):
-        word = (codes[start + step] & 3) << 4 | (codes[start + step + 1] & 3) << 2 | codes[start + step + 2] & 3
-        seen |= np.int64(1) << np.int64(word)
-    distinct = 0
-    while seen:
-        seen &= seen - 1
-        distinct += 1
-    return distinct
-
-
-@numba.njit(cache=True, nogil=True)
-def _words(codes):
-    """The number of the bases from each place on."""
-    words = np.full(codes.size, -1, np.int32)
-    word = 0
-    for place in range(codes.size):
-        word = (word << 2 | codes[place] & 3) & ((1 << 2 * _WORD) - 1)
-        if place >= _WORD - 1:
-            words[place - _WORD + 1] = word
-    return words
-
-
-@numba.njit(cache=True, nogil=True)
-def _at(words, place):
-    return words[place] if 0 <= place < words.size else np.int32(-1)
-
-
-@numba.njit(cache=True, nogil=True)
-def _split(codes, low, high, step, reference, at, inserted, skipped, before, least):
-    """How many bases of a clipped end lie before a gap, and how many differ from the reference then.
-
-    Args:
-        codes: Base codes of the read.
-        low: Its clipped base next to the aligned ones.
-        high: Number of its clipped bases.
-        step: 1 where they follow the aligned ones, -1 where they stand before them.
-        reference: Base codes by column.
-        at: Column that the clipped base would have without a gap.
-        inserted: Bases of the read in the gap.
-        skipped: Columns of the reference in the gap; negative where the read goes back.
-        before: Of the bases before the gap how many differ, by how many there are.
-        least: Bases that may differ, less one.
-
-    Returns:
-        Bases before the gap, and bases that differ: ``least`` where no fewer do.
-    """
-    most = min(before.size - 1, high - inserted - MIN_FITTING)
-    if most < 0:
-        return np.int64(0), least
-    differ = np.int64(0)
-    place = high - 1
-    while place >= most + inserted:
-        if not _same(codes, low + step * place, reference, at + step * (place - inserted + skipped)):
-            differ += 1
-            if differ >= least:
-                return np.int64(0), least
-        place -= 1
-    split, fewest = np.int64(0), least
-    for length in range(most, -1, -1):
-        if before[length] + differ < fewest:
-            split, fewest = np.int64(length), before[length] + differ
-        place = length - 1
-        if place >= 0 and not _same(codes, low + step * (place + inserted), reference, at + step * (place + skipped)):
-            differ += 1
-            if differ >= least:
-                break
-    return split, fewest
-
-
-@numba.njit(cache=True, nogil=True)
-def _gap_in_clip(codes, low, high, step, reference, words, at):
-    """Length of the gap beyond which a clipped end fits, 0 where none does, and how many bases of it lie before that.
-
-    Of several the one that leaves the fewest bases differing, of these the shortest. Of a tandem duplication the end
-    may hold the second copy alone: it is told by what it fits if the read goes back, the last value. See `_split`.
-    """
-    if high < MIN_FITTING or _distinct_words(codes, low if step == 1 else low - high + 1, high) < _LEAST_DISTINCT:
-        return np.int64(0), np.int64(0), False
-    before = np.zeros(min(high, _MOST_BEFORE) + 1, np.int64)
-    straight = np.int64(0)
-    for place in range(high):
-        straight += not _same(codes, low + step * place, reference, at + step * place)
-        if place + 1 < before.size:
-            before[place + 1] = straight
-    gap, split, copied = np.int64(0), np.int64(0), False
-    # Ends are clipped for other reasons, too: because they overlap the mate's, or come from a primer.
-    least = min(high // _DIFFERING, straight - _FEWER_DIFFERING) + 1
-    # Either of two words of the outermost bases must fit: so most gaps need no further look.
-    outermost = low + high - _WORD if step == 1 else low - high + 1
-    word, column = _word(codes, outermost), (at + high - _WORD if step == 1 else at - high + 1)
-    second = _word(codes, outermost - step * _WORD) if high >= 2 * _WORD else word
-    beside = -step * _WORD if high >= 2 * _WORD else 0
-    for length in range(SHORTEST, LONGEST + 1):
-        ahead, behind = column + step * length, column - step * length
-        if not (
-            _at(words, ahead) == word
-            or _at(words, behind) == word
-            or _at(words, ahead + beside) == second
-            or _at(words, behind + beside) == second
-        ):
-            continue
-        found, differ = _split(codes, low, high, step, reference, at, 0, length, before, least)
-        if differ < least:
-            gap, split, copied, least = -np.int64(length), found, False, differ
-        found, differ = _split(codes, low, high, step, reference, at, length, 0, before, least)
-        if differ < least:
-            gap, split, copied, least = np.int64(length), found, False, differ
-        found, differ = _split(codes, low, high, step, reference, at, 0, -length, before, least)
-        if differ < least:
-            gap, split, copied, least = np.int64(length), found, True, differ
-    return gap, split, copied
-
-
-@numba.njit(cache=True, nogil=True)
-def _propose(raw, offset, start, end, counted, reference, first):
-    """Anchor, length and inserted bases of the indels that single reads show, as far left as they go."""
-    size = reference.size
-    clipped = np.zeros(size + 1, np.int64)
-    proposing = np.zeros(offset.size, np.bool_)
-    longest = np.int64(1)
-    for read in range(offset.size):
-        if not counted[read]:
-            continue
-        left, right, gapless = _clips(raw, offset[read])
-        longest = max(longest, little_endian_32(raw, offset[read] + 16))
-        begin, stop = start[read] - first, end[read] - first
-        if left >= MIN_CLIPPED and 0 <= begin < size:
-            clipped[begin + 1] += 1
-            proposing[read] = True
-        if right >= MIN_CLIPPED and 0 <= stop < size:
-            clipped[stop + 1] += 1
-            proposing[read] = True
-        proposing[read] |= not gapless
-    for place in range(size):
-        clipped[place + 1] += clipped[place]
-    room = np.int64(0)
-    for read in range(offset.size):
-        room += 3 * proposing[read]
-    words = _words(reference) if room else np.empty(0, np.int32)
-    codes = np.empty(longest + 1, np.uint8)
-    anchor = np.empty(room, np.int64)
-    length = np.empty(room, np.int64)
-    sequence_start = np.zeros(room + 1, np.int64)
-    # Pages are taken from the system only when touched.
-    sequence = np.empty(room * LONGEST, np.uint8)
-    number = 0
-    for read in range(offset.size):
-        if not proposing[read]:
-            continue
-        record = offset[read]
-        left, right, gapless = _clips(raw, record)
-        bases = little_endian_32(raw, record + 16)
-        decoded = False
-        for side in range(2 + (not gapless)):
-            gap, at, inserted, copied = np.int64(0), np.int64(0), np.int64(0), False
-            if side == 0 and left >= MIN_CLIPPED:
-                at = start[read] - first
-                if 0 <= at < size and clipped[min(at + _NEAR, size)] - clipped[max(at - _NEAR, 0)] >= MIN_READS:
-                    if not decoded:
-                        decode_read(raw, record, codes, reference, first)
-                        decoded = True
-                    gap, split, copied = _gap_in_clip(codes, left - 1, left, -1, reference, words, at - 1)
-                    at -= split
-                    inserted = at if copied else left - split - gap
-                    at += min(gap, 0)
-            elif side == 1 and right >= MIN_CLIPPED:
-                at = end[read] - first
-                if 0 <= at < size and clipped[min(at + _NEAR, size)] - clipped[max(at - _NEAR, 0)] >= MIN_READS:
-                    if not decoded:
-                        decode_read(raw, record, codes, reference, first)
-                        decoded = True
-                    gap, split, copied = _gap_in_clip(codes, bases - right, right, 1, reference, words, at)
-                    at += split
-                    inserted = at - gap if copied else bases - right + split
-            elif side == 2:
-                gap, at, inserted = _only_gap(raw, record)
-                at = at + start[read] - first
-                if abs(gap) < SHORTEST or abs(gap) > LONGEST:
-                    gap = np.int64(0)
-                if gap > 0 and not decoded:
-                    decode_read(raw, record, codes, reference, first)
-                    decoded = True
-            if gap == 0 or at < 1 or at + max(-gap, 0) > size or (copied and not 0 <= inserted <= size - gap):
-                continue
-            used = sequence_start[number]
-            for step in range(gap):
-                sequence[used + step] = reference[inserted + step] if copied else codes[inserted + step]
-            anchor[number] = _leftmost(reference, at - 1, gap, sequence[used : used + max(gap, 0)]) + first
-            length[number] = gap
-            sequence_start[number + 1] = used + max(gap, 0)
-            number += 1
-    return anchor[:number], length[:number], sequence_start[: number + 1], sequence[: sequence_start[number]]
-
-
-@numba.njit(cache=True, nogil=True)
-def _only_gap(raw, record):
-    """Length of a read's one gap, the column behind its anchor and the query's base there; 0 where it has none or more.
-
-    Columns are counted from the read's first.
-    """
-    operations = little_endian_16(raw, record + 12)
-    cigar = record + 32 + np.int64(raw[record + 8])
-    column = query = np.int64(0)
-    gap, at, inserted = np.int64(0), np.int64(0), np.int64(0)
-    operation = np.int64(0)
-    while operation < operations:
-        kind, run, operation = next_run(raw, cigar, operation, operations)
-        if run == 0:
-            break
-        if kind == CIGAR_I or kind == CIGAR_D:
-            if gap != 0:
-                return np.int64(0), at, inserted
-            gap, at, inserted = (run if kind == CIGAR_I else -run), column, query
-        if kind == CIGAR_M or kind == CIGAR_D or kind == CIGAR_N:
-            column += run
-        if kind == CIGAR_M or kind == CIGAR_I or kind == CIGAR_S:
-            query += run
-    return gap, at, inserted
-
-
-@numba.njit(cache=True, nogil=True)
-def _leftmost(reference, anchor, gap, inserted):
-    """Anchor of an indel as far left as it goes; turns inserted bases to what is inserted there."""
-    while anchor > 0 and reference[anchor] < N_BASE:
-        if gap < 0:
-            if reference[anchor] != reference[anchor - gap]:
-                break
-        elif inserted[gap - 1] != reference[anchor]:
-            break
-        else:
-            for step in range(gap - 1, 0, -1):
-                inserted[step] = inserted[step - 1]
-            inserted[0] = reference[anchor]
-        anchor -= 1
-    return anchor
-
-
-@numba.njit(cache=True, nogil=True)
-def _align_through(raw, offset, start, end, counted, reference, first, anchor, length, sequence_start, sequence):
-    """Records of the reads that an indel fits better, where each of them starts, and its first and last position."""
+def _align_through(raw, offset, start, end, counted, reference, first, indels):
+    """Records of the reads that indels fit better, where each of them starts, and its first and last position."""
+    anchor = indels[0]
     place = np.full(offset.size, -1, np.int64)
     position = np.zeros(offset.size, np.int64)
     stop = np.zeros(offset.size, np.int64)
     room = np.int64(0)
     for read in range(offset.size if anchor.size else 0):
-        room += _size_with(raw, offset[read], 5)
+        room += _size_with(raw, offset[read], little_endian_16(raw, offset[read] + 12) + 2 * _MOST_GAPS + 2)
     # Pages are taken from the system only when touched.
     records = np.empty(room, np.uint8)
     used = np.int64(0)
     codes = np.empty(1024, np.uint8)
-    operations = np.empty(5, np.int64)
     first_near = np.int64(0)
-    for read in range(offset.size):
+    for read in range(offset.size if anchor.size else 0):
         if not counted[read]:
             continue
         record = offset[read]
-        while first_near < anchor.size and anchor[first_near] < start[read] - LONGEST - 64:
+        while first_near < anchor.size and anchor[first_near] < start[read] - LONGEST - _BESIDE:
             first_near += 1
         low = first_near
-        if low == anchor.size or anchor[low] > end[read] + 64:
+        if low == anchor.size or anchor[low] > end[read] + _BESIDE:
             continue
-        left, right, gapless = _clips(raw, record)
-        if not gapless:
-            continue
+        high = low
+        while high < anchor.size and anchor[high] <= end[read] + _BESIDE:
+            high += 1
         size = little_endian_32(raw, record + 16)
         if size + 1 > codes.size:
             codes = np.empty(2 * size, np.uint8)
         phred = decode_read(raw, record, codes, reference, first)
-        # Where its first base would lie if the clipped ones were aligned like the others.
-        begin = start[read] - first - left
-        best = np.int64(0)
-        for step in range(left, size - right):
-            best += _MATCH if _same(codes, step, reference, begin + step) else _MISMATCH
-        # Clipped ends that fit without a gap need none.
-        total, most = np.int64(0), np.int64(0)
-        for step in range(left - 1, -1, -1):
-            total += _MATCH if _same(codes, step, reference, begin + step) else _MISMATCH
-            most = max(most, total)
-        best += most
-        total, most = np.int64(0), np.int64(0)
-        for step in range(size - right, size):
-            total += _MATCH if _same(codes, step, reference, begin + step) else _MISMATCH
-            most = max(most, total)
-        best += most
-        chosen = np.int64(-1)
-        from_left = True
-        clip_low = clip_high = np.int64(0)
-        while low < anchor.size and anchor[low] <= end[read] + 64:
-            inserted = sequence[sequence_start[low] : sequence_start[low + 1]]
-            for side in range(2):
-                score, a, b = _try(
-                    codes,
-                    left,
-                    size - right,
-                    size,
-                    begin,
-                    reference,
-                    anchor[low] - first,
-                    length[low],
-                    inserted,
-                    side == 0,
-                )
-                if score > best:
-                    best, chosen, from_left, clip_low, clip_high = score, low, side == 0, a, b
-            low += 1
-        if chosen < 0:
+        blocks, number = _blocks(raw, record, start[read] - first)
+        if number == 0:
             continue
-        gap = length[chosen]
-        # Bases before the gap, and where the first of all would lie.
-        if from_left:
-            before, shift = anchor[chosen] - first + 1 - begin, np.int64(0)
-        elif gap > 0:
-            before, shift = anchor[chosen] - first + 1 - begin - gap, gap
-        else:
-            before, shift = anchor[chosen] - first + 1 - gap - begin, gap
-        behind = clip_high - before - max(gap, 0)
-        position[read] = first + begin + shift + clip_low
-        stop[read] = position[read] + before - clip_low + max(-gap, 0) + behind
-        operations[0] = clip_low << 4 | CIGAR_S
-        operations[1] = (before - clip_low) << 4 | CIGAR_M
-        operations[2] = abs(gap) << 4 | (CIGAR_I if gap > 0 else CIGAR_D)
-        operations[3] = behind << 4 | CIGAR_M
-        operations[4] = (size - clip_high) << 4 | CIGAR_S
+        added = 0
+        while added < _MOST_ADDED:
+            chosen, before, number = _best_gap(codes, size, blocks, number, reference, first, indels, low, high)
+            if chosen < 0:
+                break
+            added += 1
+            _spell_inserted(codes, phred, before, chosen, indels)
+        if added == 0:
+            continue
+        position[read] = first + blocks[0, _COLUMN]
+        stop[read] = first + blocks[number - 1, _COLUMN] + blocks[number - 1, _SIZE]
         place[read] = used + 4
-        for step in range(max(gap, 0)):
-            if phred[before + step] < MIN_CERTAIN_QUALITY:
-                codes[before + step] = sequence[sequence_start[chosen] + step]
-        used += _write_with(raw, record, position[read], operations, codes, records[used:])
+        used += _write_with(raw, record, position[read], _operations(blocks[:number], size), codes, records[used:])
     return records[:used], place, position, stop
 
 
-@numba.njit(cache=True, nogil=True)
-def _try(codes, left, right, size, begin, reference, anchor, gap, inserted, from_left):
-    """Score of a read with a gap, and the bases [a, b) of it that are aligned then.
+# An alignment is its blocks of aligned bases: query and column of the first, their number, their score, and the score
+# of the gap before them.
+_QUERY, _COLUMN, _SIZE, _SCORE, _BEFORE = range(5)
 
-    Args:
-        codes: Base codes of the read.
-        left: Its first aligned base.
-        right: One past its last aligned base.
-        size: Number of its bases.
-        begin: Column under which its first base lies if it is aligned without a gap.
-        reference: Base codes by column.
-        anchor: Column before the gap.
-        gap: +inserted or -deleted bases.
-        inserted: Inserted bases.
-        from_left: Whether what lies left of the gap stays as it is aligned, or what lies right of it.
+
+@numba.njit(cache=True, nogil=True)
+def _blocks(raw, record, column):
+    """A read's aligned blocks and their number; none for reads that skip columns or begin or end with a gap."""
+    operations = little_endian_16(raw, record + 12)
+    cigar = record + 32 + np.int64(raw[record + 8])
+    blocks = np.zeros((operations + _MOST_GAPS, 5), np.int64)
+    number, query = 0, np.int64(0)
+    if operations > _MOST_OPERATIONS:
+        return blocks, 0
+    was_gap = False
+    operation = np.int64(0)
+    while operation < operations:
+        kind, run, operation = next_run(raw, cigar, operation, operations)
+        if run == 0:
+            break
+        if kind == CIGAR_N:
+            return blocks, 0
+        if kind == CIGAR_M:
+            blocks[number, _QUERY], blocks[number, _COLUMN], blocks[number, _SIZE] = query, column, run
+            number += 1
+            was_gap = False
+        elif kind == CIGAR_I or kind == CIGAR_D:
+            if number == 0:
+                return blocks, 0
+            was_gap = True
+            blocks[number, _BEFORE] += _GAP + (run * _MATCH if kind == CIGAR_I else 0)
+        if kind == CIGAR_M or kind == CIGAR_D:
+            column += run
+        if kind == CIGAR_M or kind == CIGAR_I or kind == CIGAR_S:
+            query += run
+    return blocks, 0 if was_gap else number
+
+
+@numba.njit(cache=True, nogil=True)
+def _operations(blocks, size):
+    """The CIGAR of blocks; some operations may be of length 0."""
+    operations = np.empty(3 * blocks.shape[0] + 1, np.int64)
+    operations[0] = blocks[0, _QUERY] << 4 | CIGAR_S
+    query, column = blocks[0, _QUERY], blocks[0, _COLUMN]
+    for number in range(blocks.shape[0]):
+        if number:
+            operations[3 * number - 1] = (blocks[number, _QUERY] - query) << 4 | CIGAR_I
+            operations[3 * number] = (blocks[number, _COLUMN] - column) << 4 | CIGAR_D
+        operations[3 * number + 1] = blocks[number, _SIZE] << 4 | CIGAR_M
+        query, column = blocks[number, _QUERY] + blocks[number, _SIZE], blocks[number, _COLUMN] + blocks[number, _SIZE]
+    operations[3 * blocks.shape[0] - 1] = (size - query) << 4 | CIGAR_S
+    return operations[: 3 * blocks.shape[0]]
+
+
+@numba.njit(cache=True, nogil=True)
+def _score(codes, low, high, reference, shift):
+    """Score of the bases [low, high) where the first of all lies under a column."""
+    total = np.int64(0)
+    for step in range(low, high):
+        total += _MATCH if same_base(codes, step, reference, shift + step) else _MISMATCH
+    return total
+
+
+@numba.njit(cache=True, nogil=True)
+def _reach(codes, low, high, step, reference, shift):
+    """Best score of the bases from ``low`` on towards ``high``, and where it ends; both are places between bases."""
+    total, most, best = np.int64(0), np.int64(0), np.int64(low)
+    place = low
+    while place != high:
+        base = place if step == 1 else place - 1
+        total += _MATCH if same_base(codes, base, reference, shift + base) else _MISMATCH
+        place += step
+        if total >= most:
+            most, best = total, place
+    return most, best
+
+
+@numba.njit(cache=True, nogil=True)
+def _best_gap(codes, size, blocks, number, reference, first, indels, low, high):
+    """Put that of some indels into an alignment that makes its score highest, if one makes it higher.
+
+    Left or right of the indel the alignment stays as it is. On the other side the read is aligned on without a gap: up
+    to a block that it meets, which stays with all behind it, or as far as it fits.
+
+    Returns:
+        The indel, -1 for none; the place of its inserted bases in the read; and the number of blocks.
     """
-    none = -np.int64(1 << 30)
+    anchor, skipped, sequence_start, sequence, inner_start, inner = indels
+    total = np.int64(0)
+    for block in range(number):
+        query, run = blocks[block, _QUERY], blocks[block, _SIZE]
+        blocks[block, _SCORE] = _score(codes, query, query + run, reference, blocks[block, _COLUMN] - query)
+        total += blocks[block, _SCORE] + blocks[block, _BEFORE]
+    # Clipped ends that fit without a gap need none, nor do ends that are better clipped.
+    last = number - 1
+    stop, shift = blocks[0, _QUERY] + blocks[0, _SIZE], blocks[0, _COLUMN] - blocks[0, _QUERY]
+    left_end = _reach(codes, stop, 0, -1, reference, shift)[0] - blocks[0, _SCORE]
+    begin, shift = blocks[last, _QUERY], blocks[last, _COLUMN] - blocks[last, _QUERY]
+    right_end = _reach(codes, begin, size, 1, reference, shift)[0] - blocks[last, _SCORE]
+    best = total + left_end + right_end
+    chosen, from_left, kept, met = np.int64(-1), True, 0, 0
+    if best >= size * _MATCH + _GAP:
+        return chosen, np.int64(0), number
+    best_before, best_behind, best_edge, best_gap = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+    for indel in range(low, high):
+        at, columns = anchor[indel] - first + 1, skipped[indel]
+        bases = sequence[sequence_start[indel] : sequence_start[indel + 1]]
+        between = inner[inner_start[indel] : inner_start[indel + 1]]
+        gap = bases.size - columns
+        score_left = left_end
+        for block in range(number):
+            begin, stop = blocks[block, _QUERY], blocks[block, _QUERY] + blocks[block, _SIZE]
+            shift = blocks[block, _COLUMN] - begin
+            score_right = total + left_end + right_end - score_left - blocks[block, _BEFORE] - blocks[block, _SCORE]
+            # What lies left of the gap stays.
+            before = at - shift
+            behind = before + bases.size
+            if before - begin >= _LEAST_BESIDE and size - behind >= _LEAST_BESIDE:
+                gap_score = _gap_score(codes, before, bases, reference, at, between)
+                here = score_left + blocks[block, _BEFORE] + gap_score + _score(codes, begin, before, reference, shift)
+                other, rest = block + 1, score_right - (blocks[block + 1, _BEFORE] if block < last else 0)
+                while other < number and not (
+                    blocks[other, _COLUMN] - blocks[other, _QUERY] == shift - gap
+                    and blocks[other, _QUERY] + blocks[other, _SIZE] - behind >= _LEAST_BESIDE
+                ):
+                    rest -= blocks[other, _SCORE] + (blocks[other + 1, _BEFORE] if other < last else 0)
+                    other += 1
+                if other < number:
+                    query = blocks[other, _QUERY]
+                    here += rest - blocks[other, _SCORE]
+                    edge = query + blocks[other, _SIZE]
+                    here += _score(codes, behind, edge, reference, shift - gap)
+                else:
+                    most, edge = _reach(codes, behind, size, 1, reference, shift - gap)
+                    here += most
+                if edge - behind >= _LEAST_BESIDE and here > best:
+                    best, chosen, from_left, kept, met = here, np.int64(indel), True, block, other
+                    best_before, best_behind, best_edge, best_gap = before, behind, edge, gap_score
+            # What lies right of it stays.
+            behind = at + columns - shift
+            before = behind - bases.size
+            if stop - behind >= _LEAST_BESIDE and before >= _LEAST_BESIDE:
+                gap_score = _gap_score(codes, before, bases, reference, at, between)
+                here = score_right + gap_score + _score(codes, behind, stop, reference, shift)
+                most, edge = _reach(codes, before, 0, -1, reference, shift + gap)
+                here += most
+                if before - edge >= _LEAST_BESIDE and here > best:
+                    best, chosen, from_left, kept, met = here, np.int64(indel), False, block, number
+                    best_before, best_behind, best_edge, best_gap = before, behind, edge, gap_score
+            score_left += blocks[block, _BEFORE] + blocks[block, _SCORE]
+    if chosen < 0:
+        return chosen, best_before, number
+    shift = blocks[kept, _COLUMN] - blocks[kept, _QUERY]
+    at = anchor[chosen] - first + 1
+    between = inner[inner_start[chosen] : inner_start[chosen + 1]]
+    gap = sequence_start[chosen + 1] - sequence_start[chosen] - skipped[chosen]
+    gaps = between.shape[0] + 1
+    # The score of all gaps stands before the block behind them, less what is told by the blocks between.
+    for block in between:
+        best_gap -= _score(
+            codes,
+            best_before + block[0],
+            best_before + block[0] + block[2],
+            reference,
+            at + block[1] - best_before - block[0],
+        )
     if from_left:
-        before, shift = anchor + 1 - begin, np.int64(0)
-    elif gap > 0:
-        before, shift = anchor + 1 - begin - gap, gap
+        blocks[kept, _SIZE] = best_before - blocks[kept, _QUERY]
+        later = max(number - met - 1, 0)
+        _move(blocks, met + 1, kept + gaps + 1, later)
+        _set(blocks[kept + gaps], best_behind, best_behind + shift - gap, best_edge - best_behind, best_gap)
+        number = kept + gaps + 1 + later
     else:
-        before, shift = anchor + 1 - gap - begin, gap
-    behind = before + max(gap, 0)
-    if before < _LEAST_BESIDE or size - behind < _LEAST_BESIDE:
-        return none, left, right
-    # What stays must be aligned there now.
-    if (from_left and before <= left) or (not from_left and behind >= right):
-        return none, left, right
-    score = np.int64(_GAP)
-    for step in range(max(gap, 0)):
-        score += _MATCH if codes[before + step] == inserted[step] else _MISMATCH
-    low, high = before, behind
-    total, most = np.int64(0), np.int64(0)
-    for step in range(before - 1, -1, -1):
-        if from_left and step < left:
-            break
-        total += _MATCH if _same(codes, step, reference, begin + shift + step) else _MISMATCH
-        if total >= most:
-            most, low = total, step
-    score += most
-    # Behind the gap the reference goes on after its anchor or the deleted bases.
-    ahead = begin + shift - gap
-    total, most = np.int64(0), np.int64(0)
-    for step in range(behind, size):
-        if not from_left and step >= right:
-            break
-        total += _MATCH if _same(codes, step, reference, ahead + step) else _MISMATCH
-        if total >= most:
-            most, high = total, step + 1
-    score += most
-    if before - low < _LEAST_BESIDE or high - behind < _LEAST_BESIDE:
-        return none, left, right
-    return score, low, high
+        later = number - kept - 1
+        edge = blocks[kept, _QUERY] + blocks[kept, _SIZE]
+        _move(blocks, kept + 1, gaps + 1, later)
+        _set(blocks[0], best_edge, best_edge + shift + gap, best_before - best_edge, 0)
+        _set(blocks[gaps], best_behind, best_behind + shift, edge - best_behind, best_gap)
+        number = gaps + 1 + later
+        kept = 0
+    for place in range(between.shape[0]):
+        query, column, run = between[place]
+        _set(blocks[kept + 1 + place], best_before + query, at + column, run, 0)
+    return chosen, best_before, number
+
+
+@numba.njit(cache=True, nogil=True)
+def _gap_score(codes, before, bases, reference, at, between):
+    """Score of an indel's gaps, and of what lies between them, in front of a column."""
+    score, place = np.int64(0), np.int64(0)
+    for number in range(between.shape[0] + 1):
+        stop = between[number, 0] if number < between.shape[0] else np.int64(bases.size)
+        score += _GAP
+        while place < stop:
+            score += _MATCH if codes[before + place] == bases[place] else _MISMATCH
+            place += 1
+        if number < between.shape[0]:
+            query, column, run = between[number]
+            score += _score(codes, before + query, before + query + run, reference, at + column - before - query)
+            place += run
+    return score
+
+
+@numba.njit(cache=True, nogil=True)
+def _spell_inserted(codes, phred, before, indel, indels):
+    """Spell inserted bases of poor quality as most reads do, and none between gaps."""
+    _, _, sequence_start, sequence, inner_start, inner = indels
+    low, stop = sequence_start[indel], sequence_start[indel + 1] - sequence_start[indel]
+    block, step = inner_start[indel], np.int64(0)
+    while step < stop:
+        if block < inner_start[indel + 1] and inner[block, 0] == step:
+            step += inner[block, 2]
+            block += 1
+            continue
+        if phred[before + step] < MIN_CERTAIN_QUALITY:
+            codes[before + step] = sequence[low + step]
+        step += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _set(block, query, column, size, before):
+    block[_QUERY], block[_COLUMN], block[_SIZE], block[_BEFORE] = query, column, size, before
+
+
+@numba.njit(cache=True, nogil=True)
+def _move(blocks, source, target, number):
+    """Move some blocks within the table."""
+    moved = blocks[source : source + number].copy()
+    blocks[target : target + number] = moved
 
 
 @numba.njit(cache=True, nogil=True)
@@ -592,8 +395,8 @@ def _write_with(raw, record, position, operations, codes, target):
     for byte in range(32 + name):
         target[4 + byte] = raw[record + byte]
     _write_32(target, 4 + 4, position)
-    target[4 + 12] = number
-    target[4 + 13] = 0
+    target[4 + 12] = number & 255
+    target[4 + 13] = number >> 8
     at = 36 + name
     for operation in operations:
         if operation >> 4:

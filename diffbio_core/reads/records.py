@@ -315,14 +315,12 @@ def _describe(raw, offsets, start, alignment_start, end, name_hash, fate, pair, 
             fate[read] = USED
         if fate[read] != USED:
             continue
-        unnamed = name_length < 2 or (name_length == 2 and raw[name] == ord("*"))
+        unnamed = is_unnamed(raw, record)
         # All unnamed reads would share one hash: theirs is of their bases and qualities too.
         name_hash[read] = _hash(raw, name, record_end if unnamed else cigar - 1)
-        mate_contig = little_endian_32(raw, record + 20)
-        if flag & 1 and not flag & 8 and not unnamed and mate_contig == little_endian_32(raw, record):
+        shared = np.uint64(0) if unnamed else pair_number(raw, record, position, name_hash[read])
+        if shared != 0:
             mate = little_endian_32(raw, record + 24)
-            both = (min(position, mate) << 32) ^ max(position, mate)
-            shared = max(_mix(name_hash[read] ^ _mix(np.uint64(both))), np.uint64(1))
             found = _look_up(pair_hash, pair_end, shared) if mate <= position else np.int64(-1)
             if found > position:
                 pair[read] = shared
@@ -333,6 +331,24 @@ def _describe(raw, offsets, start, alignment_start, end, name_hash, fate, pair, 
                 pair[read] = shared
                 _insert(pair_hash, pair_end, shared, end[read])
     return position
+
+
+@numba.njit(cache=True, nogil=True)
+def pair_number(raw, record, position, name_hash):
+    """What a named read shares with its mate and no other read, by where the file has both; 0 where it has no mate."""
+    flag = little_endian_16(raw, record + 14)
+    if not flag & 1 or flag & 8 or little_endian_32(raw, record + 20) != little_endian_32(raw, record):
+        return np.uint64(0)
+    mate = little_endian_32(raw, record + 24)
+    both = (min(position, mate) << 32) ^ max(position, mate)
+    return max(_mix(name_hash ^ _mix(np.uint64(both))), np.uint64(1))
+
+
+@numba.njit(cache=True, nogil=True)
+def is_unnamed(raw, record):
+    """Whether a record's name is missing."""
+    length = np.int64(raw[record + 8])
+    return length < 2 or (length == 2 and raw[record + 32] == ord("*"))
 
 
 @numba.njit(cache=True, nogil=True)

@@ -117,7 +117,10 @@ class Interval:
 
 
 def scan_records(
-    raw: UInt8[np.ndarray, "bytes"], interval: Interval, reference: UInt8[np.ndarray, "positions"] | None = None
+    raw: UInt8[np.ndarray, "bytes"],
+    interval: Interval,
+    reference: UInt8[np.ndarray, "positions"] | None = None,
+    memory: UInt8[np.ndarray, "room"] | None = None,
 ) -> IntervalReads:
     """The reads to use out of the records of an interval.
 
@@ -127,6 +130,8 @@ def scan_records(
         interval: Where reads are wanted.
         reference: Base codes of ``interval.scanned``, to align reads through long indels that they are clipped at (see
             ``realignment``); without it reads stay as they are aligned.
+        memory: What ``raw`` is the beginning of, if what lies behind it may be written over: records of reads that are
+            aligned anew find room there; without it all of ``raw`` is copied beside them.
 
     Raises:
         MalformedRecords: A record's size is impossible.
@@ -136,7 +141,7 @@ def scan_records(
     depth.add(table)
     depth.thin(raw, table)
     counts = table.count_fates(interval.core_start, interval.core_stop)
-    return _in_order(raw, _wanted(table, interval), interval, depth.thinned, counts, reference)
+    return _in_order(raw, _wanted(table, interval), interval, depth.thinned, counts, reference, memory)
 
 
 def scan_pieces(
@@ -194,13 +199,14 @@ def _in_order(
     thinned: np.ndarray,
     counts: np.ndarray,
     reference: np.ndarray | None = None,
+    memory: np.ndarray | None = None,
 ) -> IntervalReads:
     # A read is counted where its file has it.
     alignment_start = table.alignment_start.copy()
     before = table.count_fates(interval.core_start, interval.core_stop)
     if reference is not None:
-        raw = realign_reads(raw, table, reference, interval.scanned[0])
-    mate = settle_mates(raw, table)
+        raw = realign_reads(raw, table, reference, interval.scanned[0], memory)
+    mate = settle_mates(raw, table, alignment_start)
     table.alignment_start = alignment_start
     counts = counts + table.count_fates(interval.core_start, interval.core_stop) - before
     used = (table.fate == USED) & (table.end > interval.start) & (table.start < interval.stop)

@@ -113,7 +113,7 @@ class AlignmentReader:
             return IntervalReads.none(interval)
         raw, is_last = first
         if is_last:
-            return scan_records(raw, interval, reference)
+            return scan_records(raw, interval, reference, self._buffer)
         pieces.close()
         return scan_pieces(lambda: (raw for raw, _ in self._pieces(*place, _PIECE)), interval, reference)
 

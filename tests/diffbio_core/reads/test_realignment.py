@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffbio_core.reads.realignment import LONGEST, SHORTEST
+from diffbio_core.reads.long_indels import LONGEST, SHORTEST
 from diffbio_core.reads.thinning import Interval, scan_pieces, scan_records
 from diffbio_core.simulation.sequence import decode_bases, encode_bases
 from diffbio_core.windows.grid import WindowGrid
@@ -92,6 +92,99 @@ def test_reads_over_a_long_deletion_show_it_from_either_side(tmp_path):
     found = alignments(clipped(DELETION, range(1370, 1490, 10), 150, AT + 1, 50), tmp_path=tmp_path)
     assert sorted(found.values()) == [(start, f"{AT + 1 - start}M50D{150 - AT - 1 + start}M") for start in
                                       range(1370, 1490, 10)]  # fmt: skip
+
+
+def bases(seed, number):
+    return "".join(np.random.default_rng(seed).choice(list("ACGT"), number))
+
+
+def test_insertions_close_together_are_spelled_in_one_way_by_all_reads(tmp_path):
+    first, second, third = "GG", "CC", bases(20, 21)
+    change = first + REFERENCE[AT + 1 : AT + 4] + second + REFERENCE[AT + 4 : AT + 6] + third
+    haplotype = REFERENCE[: AT + 1] + change + REFERENCE[AT + 6 :]
+    aligned = [
+        Sam(
+            start,
+            f"{AT + 1 - start}M2I3M2I2M21I{AT + 1 - start}M",
+            haplotype[start : 2 * AT + 32 - start],
+            name=f"a{start}",
+        )
+        for start in (1440, 1450)
+    ]
+    cut = [
+        Sam(start, f"{AT + 1 - start}M{149 - AT + start}S", haplotype[start : start + 150], name=f"l{start}")
+        for start in (1400, 1410, 1420)
+    ] + [
+        Sam(AT + 6, f"{AT + 31 - start}S{119 - AT + start}M", haplotype[start : start + 150], name=f"r{start}")
+        for start in (1470, 1480)
+    ]  # fmt: skip
+    found = alignments([*aligned, *cut], tmp_path=tmp_path)
+    for read in [*aligned, *cut]:
+        start = int(read.name[1:])
+        before = AT + 1 - start
+        assert found[read.name] == (start, f"{before}M2I3M2I2M21I{len(read.sequence) - before - 30}M")
+
+
+TWO_AT = 1499  # where the deletion cannot stand further left
+DELETED_AND_INSERTED = (
+    REFERENCE[: TWO_AT + 1] + REFERENCE[TWO_AT + 13 : TWO_AT + 53] + bases(21, 15) + REFERENCE[TWO_AT + 53 :]
+)
+
+
+def through_both(start, length=150):
+    """Alignment of a read of a haplotype without 12 bases and, 40 bp on, with 15 more."""
+    before = TWO_AT + 1 - start
+    return start, f"{before}M12D40M15I{length - before - 55}M"
+
+
+def test_reads_clipped_at_both_of_two_indels_are_aligned_through_both(tmp_path):
+    haplotype = DELETED_AND_INSERTED
+    reads = [
+        Sam(
+            TWO_AT + 13,
+            f"{TWO_AT + 1 - start}S40M{109 - TWO_AT + start}S",
+            haplotype[start : start + 150],
+            name=f"b{start}",
+        )
+        for start in (1440, 1445, 1450)
+    ]
+    found = alignments(reads, tmp_path=tmp_path)
+    assert found == {read.name: through_both(int(read.name[1:])) for read in reads}
+
+
+def test_reads_clipped_at_one_indel_are_aligned_through_another_beyond_it(tmp_path):
+    haplotype = DELETED_AND_INSERTED
+    left = [
+        Sam(start, f"{TWO_AT + 1 - start}M{149 - TWO_AT + start}S", haplotype[start : start + 150], name=f"l{start}")
+        for start in (1420, 1425)
+    ]
+    right = [
+        Sam(
+            TWO_AT + 53,
+            f"{TWO_AT + 56 - start}S{94 - TWO_AT + start}M",
+            haplotype[start : start + 150],
+            name=f"r{start}",
+        )
+        for start in (1475, 1480)
+    ]
+    for reads in (left, right, left + right):
+        found = alignments(reads, tmp_path=tmp_path)
+        assert found == {read.name: through_both(int(read.name[1:])) for read in reads}
+
+
+def test_reads_that_go_through_one_indel_are_aligned_through_another(tmp_path):
+    haplotype = DELETED_AND_INSERTED
+    reads = [
+        Sam(
+            start,
+            f"{TWO_AT + 1 - start}M12D40M{109 - TWO_AT + start}S",
+            haplotype[start : start + 150],
+            name=f"l{start}",
+        )
+        for start in (1420, 1425)
+    ]
+    found = alignments(reads, tmp_path=tmp_path)
+    assert found == {read.name: through_both(int(read.name[1:])) for read in reads}
 
 
 def test_an_indel_that_one_read_shows_changes_no_read(tmp_path):
@@ -233,6 +326,34 @@ def test_mates_that_overlap_are_joined_once_both_show_the_indel(tmp_path):
     assert (1510, 1560, -1) in starts
 
 
+def used_spans(reads, tmp_path):
+    """First and last position that each read is used from and to, and whether it is joined with its mate, in order."""
+    raw = record_bytes(write_bam(tmp_path / "reads.bam", reads, {"c1": LENGTH}))
+    found = scan_records(raw, INTERVAL, codes())
+    return sorted(zip(found.start.tolist(), found.end.tolist(), (found.mate >= 0).tolist(), strict=True))
+
+
+def test_mates_that_overlap_only_once_they_are_aligned_anew_count_once(tmp_path):
+    others = clipped(DELETION, range(1372, 1490, 10), 150, AT + 1, 50)
+    first = Sam(1371, "130M20S", DELETION[1371:1521], name="pair", flag=0x63, mate=1551)
+    second = Sam(1551, "5S145M", DELETION[1496:1646], name="pair", flag=0x93, mate=1371)
+    spans = used_spans([*others, first, second], tmp_path)
+    assert (1371, 1571, True) in spans
+    assert (1571, 1696, False) in spans
+    assert not any(span[0] == 1496 for span in spans)
+
+
+def test_of_mates_the_one_that_starts_first_once_aligned_anew_is_used_first(tmp_path):
+    others = clipped(INSERTION, range(1412, 1440, 5), 150, AT + 1)
+    late = Sam(1501, "51S99M", INSERTION[1490:1640], name="pair", flag=0x63, mate=1501)
+    early = Sam(1501, "61S89M", INSERTION[1480:1630], name="pair", flag=0x93, mate=1501)
+    for pair in ([late, early], [early, late]):
+        spans = used_spans([*others, *pair], tmp_path)
+        assert (1480, 1590, True) in spans
+        assert (1590, 1600, False) in spans
+        assert not any(span[0] == 1490 for span in spans)
+
+
 def test_reads_are_counted_where_the_file_has_them(tmp_path):
     reads = clipped(INSERTION, range(1470, 1490, 5), 150, AT + 1)
     raw = record_bytes(write_bam(tmp_path / "reads.bam", reads, {"c1": LENGTH}))
@@ -295,6 +416,103 @@ def agreeing(start, cigar, sequence):
     return score
 
 
+def score(start, cigar, sequence, reference):
+    """What no alignment has less of than before; inserted bases count as matches."""
+    total, query, column = 0, 0, start
+    for run, kind in ((int(run), kind) for run, kind in re.findall(r"(\d+)(\D)", cigar)):
+        if kind == "M":
+            pairs = zip(sequence[query : query + run], reference[column : column + run].ljust(run, "N"), strict=True)
+            total += sum(1 if base == other else -4 for base, other in pairs)
+        elif kind in "ID":
+            total += (run if kind == "I" else 0) - 5
+        query += run * (kind in "MIS")
+        column += run * (kind in "MD")
+    return total
+
+
+@st.composite
+def shuffled_haplotypes(draw):
+    """A reference with repeats, and reads of two haplotypes with several changes, as a poor aligner writes them."""
+    random = np.random.default_rng(draw(st.integers(0, 10**6), "seed"))
+    unit = "".join(random.choice(list("ACGT"), int(random.integers(1, 9))))
+    middle = unit * int(random.integers(0, 8))
+    reference = REFERENCE[:300] + middle + REFERENCE[300 : 900 - len(middle)]
+    reads = []
+    for _ in range(2):
+        # Columns by base, None for an inserted one.
+        columns: list[int | None] = list(range(len(reference)))
+        spelled = list(reference)
+        for at in sorted(random.integers(4, 896, int(random.integers(1, 6))).tolist(), reverse=True):
+            near = int(np.clip(at if random.random() < 0.3 else 300 + at % 60, 4, 896))
+            size = int(random.integers(1, 45))
+            kind = random.integers(3)
+            if kind == 0:
+                spelled[near:near] = random.choice(list("ACGT"), size)
+                columns[near:near] = [None] * size
+            elif kind == 1:
+                del spelled[near : near + size], columns[near : near + size]
+            else:
+                spelled[min(near, len(spelled) - 1)] = str(random.choice(list("ACGT")))
+        for _ in range(int(random.integers(2, 14))):
+            length = int(random.integers(40, 151))
+            start = int(random.integers(0, max(len(spelled) - length, 1)))
+            read = _as_aligned(spelled[start : start + length], columns[start : start + length], random)
+            if read:
+                reads.append((*read, "".join(random.choice(list("(I"), len(spelled[start : start + length])))))
+    reads = sorted(reads)
+    return reference, [
+        Sam(start, cigar, sequence, quality, name=f"n{number}")
+        for number, (start, cigar, sequence, quality) in enumerate(reads)
+    ]  # fmt: skip
+
+
+def _as_aligned(spelled, columns, random):
+    """Where a read starts, its CIGAR and bases: clipped somewhere, often, before or behind one of its gaps."""
+    known = [place for place, column in enumerate(columns) if column is not None]
+    if not known:
+        return None
+    low, high = known[0], known[-1] + 1
+    gaps = [b for a, b in pairwise(known) if b - a > 1 or columns[b] - columns[a] > 1]
+    if gaps and random.random() < 0.6:
+        cut = int(random.choice(gaps))
+        low, high = (cut, high) if random.random() < 0.5 else (low, max(each for each in known if each < cut) + 1)
+    text, last = "S" * low, None
+    for place in range(low, high):
+        if columns[place] is None:
+            text += "I"
+            continue
+        text += "D" * (columns[place] - last - 1 if last is not None else 0) + "M"
+        last = columns[place]
+    text += "S" * (len(spelled) - high)
+    cigar = "".join(f"{len(run[0])}{run[1]}" for run in re.findall(r"((.)\2*)", text))
+    return columns[low], cigar, "".join(spelled)
+
+
+@settings(max_examples=150, deadline=None)
+@given(shuffled_haplotypes(), st.integers(1, 599))
+def test_no_alignment_gets_worse_and_none_depends_on_what_else_is_asked_for(tmp_path_factory, drawn, cut):
+    reference, reads = drawn
+    folder = tmp_path_factory.mktemp("reads")
+    whole = Interval(0, 0, len(reference), 0, len(reference))
+    found = alignments(reads, interval=whole, reference=reference, tmp_path=folder)
+    assert set(found) == {read.name for read in reads}
+    for read in reads:
+        start, cigar = found[read.name]
+        assert cigar_length(cigar, "MIS") == len(read.sequence)
+        assert start >= 0
+        assert start + cigar_length(cigar, "MD") <= len(reference)
+        assert score(start, cigar, read.sequence, reference) >= score(read.start, read.cigar, read.sequence, reference)
+    # Of equal position in another order.
+    other = sorted(reversed(reads), key=lambda read: read.start)
+    assert alignments(other, interval=whole, reference=reference, tmp_path=folder) == found
+    scanned = scan_records(record_bytes(folder / "reads.bam"), whole, codes(whole, reference))
+    assert (np.diff(scanned.start) >= 0).all()
+    for low, high in ((0, cut), (cut, len(reference))):
+        part = Interval(0, low, high, low, high)
+        here = alignments(reads, interval=part, reference=reference, tmp_path=folder)
+        assert here.items() <= found.items()
+
+
 @pytest.mark.parametrize("cut", range(1380, 1680, 29))
 def test_reads_are_aligned_alike_whichever_interval_they_are_wanted_in(tmp_path, cut):
     reads = clipped(DELETION, range(1365, 1495, 6), 150, AT + 1, 50)
@@ -313,6 +531,20 @@ def test_reads_that_come_in_pieces_are_aligned_alike(tmp_path):
     sizes = raw[:4].view(np.int32)[0] + 4
     pieces = [raw[:sizes], raw[sizes:]]
     assert used(scan_pieces(lambda: pieces, INTERVAL, codes())) == used(scan_records(raw, INTERVAL, codes()))
+
+
+def test_records_that_change_are_written_behind_the_others_where_there_is_room(tmp_path):
+    reads = clipped(INSERTION, range(1410, 1440, 5), 150, AT + 1)
+    raw = record_bytes(write_bam(tmp_path / "reads.bam", reads, {"c1": LENGTH}))
+    before = raw.copy()
+    expected = scan_records(raw, INTERVAL, codes())
+    for room in (4096, 1):
+        memory = np.concatenate([raw, np.empty(room, np.uint8)])
+        found = scan_records(memory[: raw.size], INTERVAL, codes(), memory)
+        assert np.shares_memory(found.raw, memory) == (room > 1)
+        assert np.array_equal(found.raw, expected.raw)
+        assert used(found) == used(expected)
+        assert np.array_equal(memory[: raw.size], before)
 
 
 def test_a_gap_longer_than_the_longest_is_left_alone(tmp_path):
