@@ -338,7 +338,14 @@ class DaskExecutor:
             raise InputError(problems)
 
     def __exit__(self, *error: object) -> None:
-        self._stack.close()
+        try:
+            self._stack.close()
+        except (TimeoutError, OSError) as late:
+            # All that they were asked for is there: what they have made is not lost for a farewell.
+            where = "jobs" if self.config.kind in ("slurm", "kubernetes") else "processes"
+            logger.warning(
+                "the workers did not stop in time (%s); look whether %s of theirs are left", describe(late), where
+            )
         self._client = None
         self._stuck.clear()
         self._places.clear()

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from distributed import get_worker
+from distributed import Client, get_worker
 
 from diffbio_cluster import ClusterConfig, ClusterLostError, TaskFailedError, open_executor
 
@@ -180,3 +180,17 @@ def test_two_clusters_of_one_machine_do_not_get_in_each_other_s_way(local, recwa
         assert list(other.map_unordered(square, [3])) == [9]
     assert list(local.map_unordered(square, [2])) == [4]
     assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_workers_that_do_not_stop_in_time_take_nothing_of_what_they_have_made(monkeypatch, caplog):
+    close = Client.close
+
+    def slow(client):
+        monkeypatch.undo()
+        close(client)
+        raise TimeoutError("busy machine")
+
+    with open_executor(ClusterConfig(workers=1)) as executor:
+        assert list(executor.map_unordered(square, [3])) == [9]
+        monkeypatch.setattr(Client, "close", slow)
+    assert "the workers did not stop in time (TimeoutError: busy machine)" in caplog.text
