@@ -1,6 +1,7 @@
 """Batch correction and the count autoencoder beside the tools that a user could pick: harmonypy and scvi-tools.
 
-    python benchmarks/single_cell.py [--others PYTHON] [--only harmony|speed|vae ...] [--epochs 400] [--counts H5AD]
+    python benchmarks/single_cell.py [--others PYTHON] [--only harmony|speed|vae ...] [--epochs 400] [--laws nb ...]
+        [--counts H5AD]
 
 `--others` is an interpreter of an environment of its own with harmonypy, scvi-tools and anndata. Both sides work on the
 same arrays in the same run, in turn; times are of compiled and warm programs. `vae` needs raw counts; without a file it
@@ -17,6 +18,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from scipy.sparse import csr_matrix, load_npz, save_npz
 
 from diffbio_core.metrics import adjusted_rand_index, local_inverse_simpson
 from diffbio_core.operators.normalization import VAENormalizer, VAENormalizerConfig
+from diffbio_core.operators.normalization.vae_normalizer import LIKELIHOODS
 from diffbio_core.operators.singlecell import (
     BatchCorrectionConfig,
     DifferentiableHarmony,
@@ -46,6 +49,7 @@ def main() -> None:
     parser.add_argument("--others", metavar="PYTHON")
     parser.add_argument("--only", nargs="*", choices=("harmony", "speed", "vae"), default=("harmony", "speed", "vae"))
     parser.add_argument("--epochs", type=int, default=400)
+    parser.add_argument("--laws", nargs="*", choices=LIKELIHOODS, default=LIKELIHOODS)
     parser.add_argument("--counts", type=Path, metavar="H5AD")
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
@@ -56,7 +60,7 @@ def main() -> None:
         if "speed" in given.only:
             compare_speed(given.others, folder, given.rounds)
         if "vae" in given.only:
-            compare_vae(given.others, folder, given.epochs, given.counts)
+            compare_vae(given.others, folder, given.epochs, given.laws, given.counts)
 
 
 def compare_harmony(others: str | None, folder: Path) -> None:
@@ -110,15 +114,15 @@ def compare_speed(others: str | None, folder: Path, rounds: int) -> None:
     print()
 
 
-def compare_vae(others: str | None, folder: Path, epochs: int, file: Path | None) -> None:
-    """Print held-out losses of a fifth of the cells for every law, at equal epochs and on the same split."""
+def compare_vae(others: str | None, folder: Path, epochs: int, laws: Sequence[str], file: Path | None) -> None:
+    """Print held-out losses of a fifth of the cells for each law, at equal epochs and on the same split."""
     counts = drawn_counts() if file is None else counts_of(file)
     order = np.random.default_rng(0).permutation(counts.shape[0])
     held_out, trained = order[: order.size // 5], order[order.size // 5 :]
     print(
         f"{counts.shape[0]:,} cells x {counts.shape[1]:,} genes, {epochs} epochs; held-out loss of a cell (ELBO, NLL)"
     )
-    for likelihood in ("poisson", "nb", "zinb"):
+    for likelihood in laws:
         vae = VAENormalizer(
             VAENormalizerConfig(n_genes=counts.shape[1], hidden_dims=(128,), latent_dim=10, likelihood=likelihood),
             rngs=nnx.Rngs(0),

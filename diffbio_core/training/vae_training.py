@@ -83,7 +83,8 @@ class VAEHistory:
     """What training saw.
 
     Attributes:
-        losses: Mean loss of a cell in each epoch, the divergence weighted as it then was.
+        losses: Mean loss of a cell in each epoch, the divergence weighted as it then was, with its share of the
+            parameters' prior.
         held_out: Bound of the held-out cells after the last epoch; None where none were held out.
         held_out_cells: Which cells those are.
     """
@@ -172,11 +173,13 @@ class CellBatch:
         rows: Which; what fills up the last batch of an epoch repeats some.
         weights: 1, or 0 for what fills up.
         divergence_weight: What the divergence counts.
+        prior_weight: A cell's share of the parameters' prior.
     """
 
     rows: Int[np.ndarray, "batch"]
     weights: Float[np.ndarray, "batch"]
     divergence_weight: float
+    prior_weight: float
 
     def arrays(
         self, counts: CountMatrix, labels: Int[np.ndarray, "cells"], part: slice = slice(None)
@@ -188,6 +191,7 @@ class CellBatch:
             "labels": labels[rows],
             "weights": self.weights[part],
             "divergence_weight": np.float32(self.divergence_weight),
+            "prior_weight": np.float32(self.prior_weight),
         }
 
 
@@ -220,7 +224,7 @@ class VAESchedule:
         rows = self._order(epoch)[place * self._size : (place + 1) * self._size]
         weights = (np.arange(self._size) < rows.size).astype(np.float32)
         weight = min(1.0, epoch / self._warm) if self._warm else 1.0
-        return CellBatch(np.resize(rows, self._size), weights, weight)
+        return CellBatch(np.resize(rows, self._size), weights, weight, 1 / self._cells.size)
 
     def _shuffled(self, epoch: int) -> np.ndarray:
         return np.random.default_rng([self._seed, epoch]).permutation(self._cells)
@@ -307,7 +311,7 @@ def _losses(vae: VAENormalizer, batch: dict[str, Array], keys: Array) -> Float[A
     def loss(counts: Array, label: Array, key: Array) -> Array:
         return vae.compute_elbo_loss(counts, counts.sum(), key, label, batch["divergence_weight"])
 
-    return jax.vmap(loss)(batch["counts"], batch["labels"], keys)
+    return jax.vmap(loss)(batch["counts"], batch["labels"], keys) + batch["prior_weight"] * vae.prior_loss()
 
 
 def _loss(found: dict[str, Array], _: None) -> Array:

@@ -96,9 +96,13 @@ class VAENormalizer(OperatorModule):
         if config.likelihood != "poisson":
             self.fc_log_theta = _PerGene(config.n_genes)
         if config.likelihood == "zinb":
-            # Extra zeros are rare until the data say otherwise.
+            # Extra zeros are rare, and as rare in every cell, until the data say otherwise: see `prior_loss`.
             self.fc_pi_logit = nnx.Linear(
-                backwards[-1], config.n_genes, bias_init=nnx.initializers.constant(-3.0), rngs=rngs
+                backwards[-1],
+                config.n_genes,
+                kernel_init=nnx.initializers.zeros,
+                bias_init=nnx.initializers.constant(-3.0),
+                rngs=rngs,
             )
 
     def encode(
@@ -195,6 +199,18 @@ class VAENormalizer(OperatorModule):
         """Reconstruction loss and beta times the divergence."""
         return recon + beta * self.kl_divergence(mean, logvar)
 
+    def prior_loss(self) -> Float[Array, ""]:
+        """Negative logarithm of the parameters' prior, up to a constant; 0 but for "zinb". A training adds it once.
+
+        Weights of the head for extra zeros are normal of variance 1 / width, so that a gene's log-odds differ by about
+        1 between cells. Without it a zero that a low rate explains is as well an extra one, and the head learns by
+        heart which cells have them.
+        """
+        if self.config.likelihood != "zinb":
+            return jnp.zeros(())
+        kernel = self.fc_pi_logit.kernel[...]
+        return 0.5 * kernel.shape[0] * (kernel**2).sum()
+
     def compute_elbo_loss(
         self,
         counts: Float[Array, "*cells genes"],
@@ -203,7 +219,7 @@ class VAENormalizer(OperatorModule):
         batch_label: int | Int[Array, "*cells"] | None = None,
         beta: float | Float[Array, ""] = 1.0,
     ) -> Float[Array, ""]:
-        """Negative evidence lower bound, summed over cells.
+        """Negative evidence lower bound, summed over cells; the parameters' `prior_loss` is not in it.
 
         Args:
             counts: Raw counts of one cell or of several.

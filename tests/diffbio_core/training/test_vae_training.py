@@ -7,6 +7,8 @@ from scipy.sparse import csr_matrix
 from diffbio_core.operators.normalization import VAENormalizer, VAENormalizerConfig
 from diffbio_core.sources.matrix import DenseCounts, SparseCounts
 from diffbio_core.training.vae_training import (
+    VAEObjective,
+    VAESchedule,
     VAETrainingConfig,
     check_count_matrix,
     default_epochs,
@@ -45,6 +47,35 @@ def test_overdispersed_counts_are_likelier_under_the_negative_binomial_than_unde
 
     assert found["nb"].reconstruction < found["poisson"].reconstruction
     assert found["zinb"].reconstruction < 1.01 * found["nb"].reconstruction
+
+
+def test_extra_zeros_are_found_in_the_genes_that_have_them():
+    random = np.random.default_rng(1)
+    lost = COUNTS.copy()
+    lost[:, ::2] *= random.random((240, 20)) < 0.5
+    vae = autoencoder("zinb")
+
+    train_vae(vae, DenseCounts(lost), VAETrainingConfig(epochs=20, batch_size=32, learning_rate=1e-2, held_out=0.0))
+
+    extra = np.asarray(jax.nn.sigmoid(vae.normalise(lost, lost.sum(axis=1))["pi_logit"]))
+    assert extra[:, ::2].mean() > 0.2
+    assert extra[:, 1::2].mean() < 0.1
+
+
+def test_every_cell_bears_its_share_of_the_prior():
+    vae = autoencoder("zinb")
+    vae.fc_pi_logit.kernel[...] = jax.numpy.ones((16, 40))
+    batch = VAESchedule(240, SHORT).batch(3)
+    keys = jax.random.split(jax.random.key(0), 64)
+    arrays = batch.arrays(DenseCounts(COUNTS), np.zeros(240, np.int32))
+    assert arrays["prior_weight"] == pytest.approx(1 / 192)
+
+    objective = VAEObjective(vae)
+    summed = jax.jit(objective)
+    with_prior, weight = summed(objective.parameters, arrays, keys)
+    without, _ = summed(objective.parameters, arrays | {"prior_weight": np.float32(0)}, keys)
+
+    assert float(with_prior - without) == pytest.approx(float(weight) * 0.5 * 16 * 16 * 40 / 192, rel=1e-3)
 
 
 def test_the_same_seed_gives_the_same_bits_dense_or_sparse():

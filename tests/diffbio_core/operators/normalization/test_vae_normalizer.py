@@ -88,6 +88,15 @@ def test_the_bound_is_reconstruction_and_divergence():
     assert float(vae.elbo_loss(recon, mean, logvar, beta=0.0)) == pytest.approx(float(recon))
 
 
+def test_the_prior_is_of_the_head_for_extra_zeros_alone():
+    assert float(normaliser().prior_loss()) == float(normaliser(likelihood="nb").prior_loss()) == 0
+    vae = normaliser(likelihood="zinb")
+
+    assert float(vae.prior_loss()) == 0
+    vae.fc_pi_logit.kernel[...] = jnp.full((8, 12), 0.5)
+    assert float(vae.prior_loss()) == pytest.approx(0.5 * 8 * 8 * 12 * 0.25)
+
+
 def test_gradients_reach_every_parameter_and_the_counts():
     vae = normaliser(likelihood="zinb")
     vae.train_mode()
