@@ -46,8 +46,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Bytes are named by their place: processes that share a run's tests must agree on the names, and what bytes hold may
-    differ from process to process, as the time in a compressed file does."""
+    """Bytes are named by their place: processes that share a run's tests must agree on the names, and what bytes hold
+    may differ from process to process, as the time in a compressed file does."""
     return argname if isinstance(val, bytes) else None
 
 
