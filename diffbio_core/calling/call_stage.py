@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
+from functools import lru_cache
 
 import jax
 import numpy as np
@@ -65,14 +67,7 @@ class CallStage:
         self._joined = DeviceBatches(self.classify, self._batch_size) if join_threads else None
         graph, self._parameters = nnx.split(pipeline)
         self._limits = pipeline.config.limits
-
-        @jax.jit
-        def call(parameters: nnx.State, views: dict[str, jax.Array]) -> jax.Array:
-            merged = nnx.merge(graph, parameters)
-            logits = jax.vmap(lambda view: merged.apply(view, {}, None)[0]["logits"])(views)
-            return jax.nn.log_softmax(logits)
-
-        self._call = call
+        self._call = _program(graph)
 
     def classify(self, views: dict[str, np.ndarray]) -> Float[jax.Array, "candidates 3"]:
         """Logarithms of the probabilities of 0, 1 and 2 copies, of a batch of views (``CandidateViews.arrays``).
@@ -109,6 +104,19 @@ class CallStage:
             logs[which] = found[: which.size]
         logs = self._calibration(logs, candidate_kinds(planes.candidates.length, tract), depth.shown)
         return AlleleEvidence(logs, supports, matches, depth.shown, depth.covering + planes.candidates.thinned)
+
+
+@lru_cache(maxsize=4)
+def _program(graph: nnx.GraphDef) -> Callable[[nnx.State, dict[str, np.ndarray]], jax.Array]:
+    """The compiled pipeline, one for all models that differ in their parameters alone, as those of a training do."""
+
+    @jax.jit
+    def call(parameters: nnx.State, views: dict[str, jax.Array]) -> jax.Array:
+        merged = nnx.merge(graph, parameters)
+        logits = jax.vmap(lambda view: merged.apply(view, {}, None)[0]["logits"])(views)
+        return jax.nn.log_softmax(logits)
+
+    return call
 
 
 def _count_reads(views: CandidateViews) -> tuple[np.ndarray, np.ndarray]:

@@ -47,7 +47,7 @@ def _draw_changes(axes: Axes, result: DifferentialExpression) -> None:
     axes.scatter(mean[significant], change[significant], s=5, c=_BLUE, linewidths=0, label=label)
     axes.axhline(0, color=_BLACK, linewidth=0.8)
     axes.set(xscale="log", xlabel="mean of normalised counts", ylabel="log2 fold change", title=result.contrast.name)
-    axes.legend(frameon=False, markerscale=2)
+    axes.legend(frameon=False, markerscale=2, loc="upper right")
 
 
 def _draw_dispersions(axes: Axes, result: DifferentialExpression) -> None:
@@ -62,7 +62,7 @@ def _draw_dispersions(axes: Axes, result: DifferentialExpression) -> None:
     trend = result.model.prior.trend
     axes.plot(mean[seen][order], result["dispersion_trend"][seen][order], c=_RED, label=f"trend ({trend.kind})")
     axes.set(xscale="log", yscale="log", xlabel="mean of normalised counts", ylabel="dispersion", title="dispersions")
-    axes.legend(frameon=False, markerscale=2)
+    axes.legend(frameon=False, markerscale=2, loc="upper right")
 
 
 def _draw_p_values(axes: Axes, result: DifferentialExpression) -> None:
@@ -77,4 +77,4 @@ def _draw_p_values(axes: Axes, result: DifferentialExpression) -> None:
         label=["tested", "filtered: low mean"],
     )
     axes.set(xlabel="p-value", ylabel="genes", title=f"{result.test} test, {result.contrast.name}")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper right")

@@ -57,30 +57,28 @@ def reliability_picture(bands: Mapping[str, Sequence[Mapping[str, Any]]]) -> str
         axes.plot([1e-6, 1], [1e-6, 1], color="grey", linewidth=1)
         axes.set(xscale="log", yscale="log", ylabel="share in error")
         axes.set_xlabel(f"error that {name.upper()} states")
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="upper left")
     return _svg(figure)
 
 
 def _spread(found: Distributions) -> Iterator[Picture]:
+    kinds = ("snv", "SNVs"), ("indel", "indels")
+    genotypes = ("het", "heterozygous"), ("hom", "homozygous")
     pairs = (
-        ("QUAL", "qual", (("snv", "SNVs"), ("indel", "indels")), "QUAL"),
-        ("GQ by genotype", "gq", (("het", "heterozygous"), ("hom", "homozygous")), "GQ"),
-        ("Depth by genotype", "depth", (("het", "heterozygous"), ("hom", "homozygous")), f"DP, up to {DEEPEST}"),
-        (
-            "Allele fraction by genotype",
-            "fraction",
-            (("het", "heterozygous"), ("hom", "homozygous")),
-            "reads of the allele (%)",
-        ),
+        ("QUAL", "qual", kinds, "QUAL", "upper right"),
+        ("GQ by genotype", "gq", genotypes, "GQ", "upper left"),
+        ("Depth by genotype", "depth", genotypes, f"DP, up to {DEEPEST}", "upper right"),
+        ("Allele fraction by genotype", "fraction", genotypes, "reads of the allele (%)", "upper left"),
     )
-    for title, name, parts, label in pairs:
+    # Each legend has the corner that its curve leaves free: one that is looked for takes seconds on a busy machine.
+    for title, name, parts, label, corner in pairs:
         lines = [(told, found.numbers(f"{name}_{part}")) for part, told in parts]
         if any(points for _, points in lines):
             figure, (axes,) = _figure(1)
             for (told, points), colour in zip(lines, (FIRST, SECOND), strict=True):
                 axes.step(*_filled(points), where="mid", color=colour, label=told)
             axes.set(xlabel=label, ylabel="records")
-            axes.legend(frameon=False)
+            axes.legend(frameon=False, loc=corner)
             yield title, _svg(figure)
     if lengths := found.numbers("indel_length"):
         figure, (axes,) = _figure(1)

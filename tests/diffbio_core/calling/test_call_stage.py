@@ -189,7 +189,7 @@ def test_a_shard_without_candidates_has_no_evidence(pipeline):
     assert found.supports.size == found.matches.size == found.depth.size == 0
 
 
-def test_the_pipeline_is_traced_once_for_each_depth_of_views(planes):
+def test_the_pipeline_is_traced_once_for_each_depth_of_views_whatever_its_parameters(planes):
     traced = []
 
     class Traced(AlleleCallingPipeline):
@@ -197,9 +197,11 @@ def test_the_pipeline_is_traced_once_for_each_depth_of_views(planes):
             traced.append(data["group"].shape[-1])
             return super().apply(data, *arguments)
 
-    stage = CallStage(Traced(AlleleCallingConfig(classifier=SMALL)))
-    for _ in range(2):
-        stage(planes)
+    config = AlleleCallingConfig(classifier=SMALL)
+    one, other = (CallStage(Traced(config, rngs=nnx.Rngs(seed))) for seed in (1, 2))
+    found, again, others = one(planes), one(planes), other(planes)
 
+    np.testing.assert_array_equal(found.log_probabilities, again.log_probabilities)
+    assert (found.log_probabilities != others.log_probabilities).any()
     buckets = np.unique(np.searchsorted(ROW_BUCKETS, shown(planes).shown))
     assert traced == [ROW_BUCKETS[bucket] for bucket in buckets]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,11 @@ class Site:
         text = "\n".join(f"{name} = {value}" for name, value in fields.items())
         (self.folder / "limits.toml").write_text(text)
 
+    @property
+    def database(self) -> Path:
+        """Of the server; what is there when it starts is taken."""
+        return self.folder / "home" / "prefect.db"
+
     def start_server(self) -> None:
         command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self._port)]
         log = self.folder / "server.log"
@@ -148,8 +155,8 @@ class Site:
         for process in (self.worker, self.server):
             if process is not None and process.poll() is None:
                 stop(process)
-        for name in ("server", "worker"):
-            print((self.folder / f"{name}.log").read_text()[-20_000:])
+        for log in sorted(self.folder.glob("*.log")):
+            print(log.read_text()[-20_000:])
 
 
 def finished(work: Path) -> list[Path]:
@@ -158,16 +165,50 @@ def finished(work: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory) -> Iterator[Site]:
-    found = Site(tmp_path_factory.mktemp("site"))
-    found.limit()
-    try:
-        found.start_server()
-        register(found.environment, PROJECT)
-        found.start_worker()
+def registered(tmp_path_factory) -> Path:
+    """A server's database with the pool and all deployments, made once for all processes that share a run's tests."""
+    own = tmp_path_factory.getbasetemp()
+    kept = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "prefect.db"
+    with kept.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            made = Site(tmp_path_factory.mktemp("registered"))
+            made.limit()
+            try:
+                made.start_server()
+                register(made.environment, PROJECT)
+            finally:
+                made.end()
+            made.database.rename(kept)
+    return kept
+
+
+@pytest.fixture(scope="package")
+def new_site(registered, tmp_path_factory) -> Callable[..., AbstractContextManager[Site]]:
+    """Starts server and worker, with more variables in their environment if given."""
+
+    @contextmanager
+    def started(**more: str) -> Iterator[Site]:
+        found = Site(tmp_path_factory.mktemp("site"))
+        found.environment |= more
+        found.limit()
+        found.database.parent.mkdir()
+        shutil.copy(registered, found.database)
+        try:
+            found.start_server()
+            found.start_worker()
+            yield found
+        finally:
+            found.end()
+
+    return started
+
+
+# Not of the session: a server and a worker that wait take a tenth of a core.
+@pytest.fixture(scope="package")
+def site(new_site) -> Iterator[Site]:
+    with new_site() as found:
         yield found
-    finally:
-        found.end()
 
 
 @pytest.fixture(scope="session")
@@ -187,7 +228,7 @@ def undisturbed(individual, tmp_path_factory) -> bytes:
     return (folder / "calls.vcf.gz").read_bytes()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def inputs(site, individual) -> dict[str, str]:
     """Reads and reference below the root."""
     for path in individual.reads.parent.glob("re*"):

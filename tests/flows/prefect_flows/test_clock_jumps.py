@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from diffbio_flows.prefect_flows.here import register
-from tests.flows.prefect_flows.conftest import PROJECT, Called, Site, go_on
+from tests.flows.prefect_flows.conftest import Called, Site, go_on
 from tests.wall_clock import DAY, WallClock
 
 pytestmark = pytest.mark.slow
@@ -19,18 +18,10 @@ def clock(tmp_path_factory) -> WallClock:
 
 
 @pytest.fixture(scope="module")
-def machine(clock, tmp_path_factory) -> Iterator[Site]:
+def machine(clock, new_site) -> Iterator[Site]:
     """A site whose processes all have the clock."""
-    found = Site(tmp_path_factory.mktemp("machine"))
-    found.environment |= clock.environment
-    found.limit()
-    try:
-        found.start_server()
-        register(found.environment, PROJECT)
-        found.start_worker()
+    with new_site(**clock.environment) as found:
         yield found
-    finally:
-        found.end()
 
 
 @pytest.mark.parametrize("seconds", [DAY, -DAY], ids=["forward", "back"])
