@@ -11,8 +11,9 @@ demo: install
 	$(BIN)/python -m diffbio_flows.command.demo demo
 prefect: install
 	$(BIN)/python -m diffbio_flows.prefect_flows.here prefect-here
+# Each of some hundred processes that tests start would compile the sources anew where bytecode must not be written.
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 lint: $(VENV)/.linted
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
