@@ -112,21 +112,11 @@ def _clusters(planes: ShardPlanes, evidence: AlleleEvidence) -> Iterator[tuple[l
 
     None stands for all records of a cluster.
     """
-    table, width = planes.candidates, planes.grid.reference_length
-    first = planes.shard.first_window * width - planes.grid.halo
     absent = evidence.log_probabilities[:, 0]
     # What is unlikely alone may be what a read shows beside an indel.
     beside = _beside_likely_indels(planes, absent) & (evidence.supports >= _SHOWN)
     weighed = np.flatnonzero(absent < np.where(beside, _UNLIKELY, _LIKELY))
-    found = [
-        Allele(candidate, place, size, _new_bases(planes, candidate, size))
-        for candidate, place, size in zip(
-            weighed.tolist(),
-            (first + table.window[weighed].astype(np.int64) * width + table.column[weighed]).tolist(),
-            table.length[weighed].tolist(),
-            strict=True,
-        )
-    ]
+    found = [Allele.of(planes, candidate) for candidate in weighed.tolist()]
     for cluster in _grouped(found, _NEAR):
         for group in [cluster] if len(cluster) <= _MOST_TOGETHER else _grouped(cluster, 0):
             if count_haplotypes(group) <= MAX_HAPLOTYPES:
@@ -152,11 +142,15 @@ def _parted(group: list[Allele], absent: np.ndarray) -> Iterator[tuple[list[Alle
 
 
 def _grouped(alleles: Iterable[Allele], near: int) -> Iterator[list[Allele]]:
-    """Alleles, by position, that overlap, or of which one is an indel with no more than so many positions between."""
+    """Alleles, by position, that overlap, or of which one is an indel with no more than so many positions between.
+
+    If any may lie between, an indel of a repeat is wherever in it an aligner could have written it.
+    """
     group: list[Allele] = []
     for allele in alleles:
         if group and not any(
-            allele.position < other.stop + (near if allele.length or other.length else 0) for other in group
+            allele.position < other.stop + (near + other.room if near and (allele.length or other.length) else 0)
+            for other in group
         ):
             yield group
             group = []
@@ -171,17 +165,11 @@ def _beside_likely_indels(planes: ShardPlanes, absent: np.ndarray) -> np.ndarray
     position = table.window.astype(np.int64) * width + table.column
     beside = np.zeros(len(table), bool)
     for indel in np.flatnonzero((absent < _LIKELY) & (table.length != 0)):
-        start, stop = position[indel], position[indel] + 1 + max(0, -int(table.length[indel]))
-        low, high = np.searchsorted(position, [start - _NEAR, stop + _NEAR])
+        allele = Allele.of(planes, int(indel))
+        stop = position[indel] + 1 + max(0, -allele.length) + allele.room
+        low, high = np.searchsorted(position, [position[indel] - _NEAR, stop + _NEAR])
         beside[low:high] = True
     return beside
-
-
-def _new_bases(planes: ShardPlanes, candidate: int, length: int) -> str:
-    table = planes.candidates
-    if length == 0:
-        return BASES[table.code[candidate]]
-    return "".join(BASES[code] for code in table.sequence[slice(*table.sequence_start[candidate : candidate + 2])])
 
 
 def _call_alone(planes: ShardPlanes, evidence: AlleleEvidence, allele: Allele, ploidy: int) -> Iterator[CalledSite]:

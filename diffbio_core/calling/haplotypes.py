@@ -21,7 +21,7 @@ from diffbio_core.calling.repeat_lengths import FITTED, repeat_lengths
 from diffbio_core.candidates.views import shift_room
 from diffbio_core.simulation.repeats import MAX_UNIT
 from diffbio_core.simulation.sequence import decode_bases, encode_bases
-from diffbio_core.windows.encoding import N_BASE
+from diffbio_core.windows.encoding import BASES, N_BASE
 from diffbio_core.windows.planes import ShardPlanes
 
 MAX_HAPLOTYPES = 300
@@ -54,12 +54,28 @@ class Allele:
         position: 0-based position of the changed base, or of the base before an indel.
         length: 0 for a changed base, +inserted or -deleted bases else.
         new: The new base, or the inserted ones.
+        room: Positions by which an indel could stand further right without a change of sequence.
     """
 
     candidate: int
     position: int
     length: int
     new: str
+    room: int = 0
+
+    @classmethod
+    def of(cls, planes: ShardPlanes, candidate: int) -> Allele:
+        """The change that a candidate of a shard is."""
+        table = planes.candidates
+        window, column, length = (
+            int(table.window[candidate]),
+            int(table.column[candidate]),
+            int(table.length[candidate]),
+        )
+        inserted = table.sequence[slice(*table.sequence_start[candidate : candidate + 2])]
+        room = shift_room(planes.reference[window], column, length, inserted) if length else 0
+        new = "".join(BASES[code] for code in inserted) if length else BASES[table.code[candidate]]
+        return cls(candidate, _origin(planes, window) + column, length, new, int(room))
 
     @property
     def stop(self) -> int:
@@ -188,9 +204,8 @@ def _stretch(planes: ShardPlanes, alleles: list[Allele]) -> Stretch | None:
         return None
     window = int(planes.candidates.window[alleles[0].candidate])
     origin = _origin(planes, window)
-    reference = planes.reference[window]
     first = alleles[0].position - origin
-    last = max(allele.stop + _room(reference, allele, allele.position - origin) for allele in alleles) - origin
+    last = max(allele.stop + allele.room for allele in alleles) - origin
     # A slip takes away up to two units, deletions what they do.
     spare = 2 * MAX_UNIT + sum(max(0, -allele.length) for allele in alleles)
     if first - BESIDE - spare < 0 or last + BESIDE + spare > planes.grid.positions:
@@ -226,11 +241,6 @@ def _distinct(carried: list[Piece], spelled: list[np.ndarray]) -> tuple[list[Pie
 def _origin(planes: ShardPlanes, window: int) -> int:
     """Position of a window's first column."""
     return (planes.shard.first_window + window) * planes.grid.reference_length - planes.grid.halo
-
-
-def _room(reference: np.ndarray, allele: Allele, column: int) -> int:
-    """Columns by which an indel could stand further right."""
-    return int(shift_room(reference, column, allele.length, encode_bases(allele.new))) if allele.length else 0
 
 
 def count_haplotypes(alleles: list[Allele]) -> int:

@@ -165,3 +165,16 @@ def test_a_change_near_an_indel_that_reads_show_only_together_is_weighed_with_it
 )
 def test_a_haplotype_is_spelt_from_its_alleles(alleles, expected):
     assert spell(alleles, "ACGTA", 10) == expected
+
+
+def test_a_longer_repeat_and_the_change_behind_it_are_found_once_though_reads_spell_them_in_two_ways(tmp_path):
+    reference = REFERENCE[:200] + "CA" * 12 + "CTGACCTGATGG" + REFERENCE[236:]
+    shown = reference[180:200] + "CA" * 16 + "G" + reference[225:265]
+    # The last inserted base instead of the changed one.
+    reads = [Sam(180, cigar, shown, name=f"{cigar}{copy}") for cigar in ("20M8I65M", "45M8I40M") for copy in range(8)]
+    with AlignmentReader(write_bam(tmp_path / "reads.bam", reads, {"c1": len(reference)})) as reader:
+        (planes,) = pack(reader, reference, WindowGrid(512, 256, 1))
+    counts = np.full(3, 8, np.int32)
+    evidence = AlleleEvidence(np.array([MAYBE_HET, MAYBE_HET, MAYBE_HET]), counts, counts, 2 * counts, 2 * counts)
+    (site,) = genotype_sites(planes, evidence, min_qual=1, pass_qual=0, pass_gq=0)
+    assert (site.position, site.ref, site.alts, site.genotype) == (224, "C", ("CACACACAG",), (1, 1))
