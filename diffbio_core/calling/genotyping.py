@@ -42,8 +42,8 @@ _SHOWN = 3
 _NEAR = 10
 """Positions (bp) between an indel and another allele within which they are weighed together."""
 
-_MOST_TOGETHER = 6
-"""Alleles beyond which only those are weighed together that overlap."""
+_MOST_TOGETHER = 150
+"""Haplotypes beyond which only alleles that overlap are weighed together."""
 
 _MOST_SPANNING = 4
 """Indels over a changed base that it is weighed with where a cluster's haplotypes are too many."""
@@ -118,11 +118,20 @@ def _clusters(planes: ShardPlanes, evidence: AlleleEvidence) -> Iterator[tuple[l
     weighed = np.flatnonzero(absent < np.where(beside, _UNLIKELY, _LIKELY))
     found = [Allele.of(planes, candidate) for candidate in weighed.tolist()]
     for cluster in _grouped(found, _NEAR):
-        for group in [cluster] if len(cluster) <= _MOST_TOGETHER else _grouped(cluster, 0):
+        for group in _weighed_together(cluster, absent):
             if count_haplotypes(group) <= MAX_HAPLOTYPES:
                 yield group, None
             else:
                 yield from _parted(group, absent)
+
+
+def _weighed_together(cluster: list[Allele], absent: np.ndarray) -> Iterable[list[Allele]]:
+    """All of a cluster; if these are too many haplotypes those that are likely alone, else groups that overlap."""
+    likely = [allele for allele in cluster if absent[allele.candidate] < _LIKELY]
+    for alleles in (cluster, likely):
+        if count_haplotypes(alleles) <= _MOST_TOGETHER:
+            return [alleles]
+    return _grouped(cluster, 0)
 
 
 def _parted(group: list[Allele], absent: np.ndarray) -> Iterator[tuple[list[Allele], int | None]]:
@@ -284,16 +293,25 @@ def _site(
     reference = _reference(planes, candidates[0], start, stop)
     pieces = [[found.alleles[place] for place in piece] for piece in listed]
     alts = [spell(piece, reference, start) for piece in pieces]
-    spare = 0 if spanning else _shared_end([reference, *alts])
+    spelled = [reference, *alts]
+    if not spanning:
+        # Shards end with windows: a record stays in its own.
+        room = planes.grid.reference_length - 1 - start % planes.grid.reference_length
+        trimmed = _trimmed(spelled, room)
+        start += len(reference) - len(trimmed[0]) - _shared_end(spelled)
+        spelled = trimmed
     depth = int(evidence.depth[candidates].max())
     supports = [_supports(evidence, found, piece, listed) for piece in listed]
     supports += [max(_supports(evidence, found, piece, [piece]) for piece in spanning)] if spanning else []
+    while sum(supports) > depth:
+        # Some reads were counted for both, most of all for that which more show.
+        supports[supports.index(max(supports))] -= 1
     matches = min(int(evidence.matches[candidates].min()), max(0, depth - sum(supports)))
     return CalledSite(
         contig=planes.shard.contig,
         position=start,
-        ref=reference[: len(reference) - spare],
-        alts=(*(alt[: len(alt) - spare] for alt in alts), *([SPANNED] if spanning else [])),
+        ref=spelled[0],
+        alts=(*spelled[1:], *([SPANNED] if spanning else [])),
         genotype=tuple(sorted(int(allele) for allele in reads_as[chosen])),
         allele_depths=(matches, *supports),
         depth=depth,
@@ -352,6 +370,18 @@ def _shared_end(alleles: list[str]) -> int:
     while shared < min(map(len, alleles)) - 1 and len({allele[-1 - shared] for allele in alleles}) == 1:
         shared += 1
     return shared
+
+
+def _trimmed(alleles: list[str], room: int) -> list[str]:
+    """Alleles without the bases that all share at an end, but for one base of each.
+
+    Args:
+        alleles: The reference's bases first.
+        room: Bases that may be left out at the start.
+    """
+    alleles = [allele[: len(allele) - _shared_end(alleles)] for allele in alleles]
+    shared = min(room, _shared_end([allele[::-1] for allele in alleles]))
+    return [allele[shared:] for allele in alleles]
 
 
 def _filtered(site: CalledSite, pass_qual: float, pass_gq: float) -> CalledSite:

@@ -108,6 +108,13 @@ def test_where_that_record_would_be_unsure_each_place_has_its_own():
     assert change.qual == pytest.approx(20, abs=0.5)
 
 
+def test_reads_that_count_for_two_alleles_of_a_record_are_no_more_than_there_are():
+    new = "A" if base(23) != "A" else "C"
+    evidence = AlleleEvidence(np.log([HET, HET]), *np.array([[12, 25], [9, 9], [30, 30], [30, 30]], np.int32))
+    (site,) = genotype_sites(shard_with([(20, -6, ""), (23, 0, new)]), evidence, min_qual=0, pass_qual=0, pass_gq=0)
+    assert (site.genotype, site.allele_depths, site.depth) == ((1, 2), (0, 12, 18), 30)
+
+
 def test_a_deletion_too_long_for_one_record_stands_alone():
     new = "A" if base(43) != "A" else "C"
     (within,) = call((20, -49, "", HET), (43, 0, new, (0.01, 0.09, 0.9)))
