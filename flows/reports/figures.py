@@ -65,20 +65,20 @@ def _spread(found: Distributions) -> Iterator[Picture]:
     kinds = ("snv", "SNVs"), ("indel", "indels")
     genotypes = ("het", "heterozygous"), ("hom", "homozygous")
     pairs = (
-        ("QUAL", "qual", kinds, "QUAL", "upper right"),
-        ("GQ by genotype", "gq", genotypes, "GQ", "upper left"),
-        ("Depth by genotype", "depth", genotypes, f"DP, up to {DEEPEST}", "upper right"),
-        ("Allele fraction by genotype", "fraction", genotypes, "reads of the allele (%)", "upper left"),
+        ("QUAL", "qual", kinds, "QUAL", False),
+        ("GQ by genotype", "gq", genotypes, "GQ", True),
+        ("Depth by genotype", "depth", genotypes, f"DP, up to {DEEPEST}", False),
+        ("Allele fraction by genotype", "fraction", genotypes, "reads of the allele (%)", True),
     )
     # Each legend has the corner that its curve leaves free: one that is looked for takes seconds on a busy machine.
-    for title, name, parts, label, corner in pairs:
+    for title, name, parts, label, left in pairs:
         lines = [(told, found.numbers(f"{name}_{part}")) for part, told in parts]
         if any(points for _, points in lines):
             figure, (axes,) = _figure(1)
             for (told, points), colour in zip(lines, (FIRST, SECOND), strict=True):
                 axes.step(*_filled(points), where="mid", color=colour, label=told)
             axes.set(xlabel=label, ylabel="records")
-            axes.legend(frameon=False, loc=corner)
+            axes.legend(frameon=False, loc="upper left" if left else "upper right")
             yield title, _svg(figure)
     if lengths := found.numbers("indel_length"):
         figure, (axes,) = _figure(1)
