@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float64, Int32
@@ -22,6 +23,8 @@ from diffbio_core.calling.haplotypes import (
 from diffbio_core.calling.sites import CalledSite
 from diffbio_core.windows.encoding import BASES
 from diffbio_core.windows.planes import ShardPlanes
+
+Item = TypeVar("Item")
 
 MAX_PHRED = 990.0
 """Largest QUAL written; 99 is the largest GQ."""
@@ -155,17 +158,24 @@ def _grouped(alleles: Iterable[Allele], near: int) -> Iterator[list[Allele]]:
 
     If any may lie between, an indel of a repeat is wherever in it an aligner could have written it.
     """
-    group: list[Allele] = []
-    for allele in alleles:
-        if group and not any(
-            allele.position < other.stop + (near + other.room if near and (allele.length or other.length) else 0)
-            for other in group
-        ):
-            yield group
-            group = []
-        group.append(allele)
-    if group:
-        yield group
+
+    def joins(allele: Allele, other: Allele) -> bool:
+        reach = near + other.room if near and (allele.length or other.length) else 0
+        return allele.position < other.stop + reach
+
+    return _chains(alleles, joins)
+
+
+def _chains(items: Iterable[Item], joins: Callable[[Item, Item], bool]) -> Iterator[list[Item]]:
+    """Items in a row, parted in front of each that joins none of those since the last parting."""
+    chain: list[Item] = []
+    for item in items:
+        if chain and not any(joins(item, other) for other in chain):
+            yield chain
+            chain = []
+        chain.append(item)
+    if chain:
+        yield chain
 
 
 def _beside_likely_indels(planes: ShardPlanes, absent: np.ndarray) -> np.ndarray:
@@ -175,8 +185,8 @@ def _beside_likely_indels(planes: ShardPlanes, absent: np.ndarray) -> np.ndarray
     beside = np.zeros(len(table), bool)
     for indel in np.flatnonzero((absent < _LIKELY) & (table.length != 0)):
         allele = Allele.of(planes, int(indel))
-        stop = position[indel] + 1 + max(0, -allele.length) + allele.room
-        low, high = np.searchsorted(position, [position[indel] - _NEAR, stop + _NEAR])
+        reach = allele.stop + allele.room - allele.position
+        low, high = np.searchsorted(position, position[indel] + np.array([-_NEAR, reach + _NEAR]))
         beside[low:high] = True
     return beside
 
@@ -226,7 +236,8 @@ def _call_together(
     found = pair_haplotypes(planes, cluster, evidence.log_probabilities, ploidy)
     chosen = found.pairs[int(found.logs.argmax())]
     carried = sorted({piece for haplotype in chosen for piece in found.pieces[haplotype]})
-    for start, stop, pieces in _overlapping(found, carried):
+    for pieces in _chains(carried, lambda piece, other: found.start(piece) < found.stop(other)):
+        start, stop = found.start(pieces[0]), max(map(found.stop, pieces))
         if wanted is None and stop - start <= _LONGEST_RECORD:
             whole = sorted({found.within(haplotype, start, stop) for haplotype in chosen.tolist()} - {()})
             site = _site(planes, evidence, found, chosen, start, whole, [])
@@ -239,22 +250,6 @@ def _call_together(
             spanning = [piece for piece in pieces if found.start(piece) < place < found.stop(piece)]
             if wanted in (None, place):
                 yield _site(planes, evidence, found, chosen, place, listed, spanning)
-
-
-def _overlapping(found: Haplotypes, carried: list[Piece]) -> Iterator[tuple[int, int, list[Piece]]]:
-    """Pieces, by position, that overlap one another, with the first position and one past the last of each group."""
-    group: list[Piece] = []
-    start = stop = -1
-    for piece in carried:
-        if group and found.start(piece) >= stop:
-            yield start, stop, group
-            group = []
-        if not group:
-            start, stop = found.start(piece), -1
-        group.append(piece)
-        stop = max(stop, found.stop(piece))
-    if group:
-        yield start, stop, group
 
 
 def _site(
@@ -297,9 +292,8 @@ def _site(
     if not spanning:
         # Shards end with windows: a record stays in its own.
         room = planes.grid.reference_length - 1 - start % planes.grid.reference_length
-        trimmed = _trimmed(spelled, room)
-        start += len(reference) - len(trimmed[0]) - _shared_end(spelled)
-        spelled = trimmed
+        left_out, spelled = _trimmed(spelled, room)
+        start += left_out
     depth = int(evidence.depth[candidates].max())
     supports = [_supports(evidence, found, piece, listed) for piece in listed]
     supports += [max(_supports(evidence, found, piece, [piece]) for piece in spanning)] if spanning else []
@@ -372,8 +366,8 @@ def _shared_end(alleles: list[str]) -> int:
     return shared
 
 
-def _trimmed(alleles: list[str], room: int) -> list[str]:
-    """Alleles without the bases that all share at an end, but for one base of each.
+def _trimmed(alleles: list[str], room: int) -> tuple[int, list[str]]:
+    """Alleles without the bases that all share at an end, but for one base of each, and how many that are at the start.
 
     Args:
         alleles: The reference's bases first.
@@ -381,7 +375,7 @@ def _trimmed(alleles: list[str], room: int) -> list[str]:
     """
     alleles = [allele[: len(allele) - _shared_end(alleles)] for allele in alleles]
     shared = min(room, _shared_end([allele[::-1] for allele in alleles]))
-    return [allele[shared:] for allele in alleles]
+    return shared, [allele[shared:] for allele in alleles]
 
 
 def _filtered(site: CalledSite, pass_qual: float, pass_gq: float) -> CalledSite:
