@@ -20,8 +20,9 @@ from diffbio_core.windows.planes import MAX_LANES
 from diffbio_io.store.chunks import LEVEL, PlaneLayout
 from diffbio_io.store.tables import TABLES
 
-FORMAT = 6
-"""Version of the layout; written to the root and to every shard, and checked when a store is opened."""
+FORMAT = 7
+"""Version of the layout, and of what windows hold of the same reads; written to the root and to every shard, and
+checked when a store is opened."""
 
 SHARDS = "shards"
 """Group of a contig that holds the groups of its shards."""

@@ -79,7 +79,7 @@ def test_a_contig_tells_its_layout_and_what_it_was_made_of(contig):
 def test_tables_have_the_lengths_that_a_shard_has(tmp_path):
     arrays = {"reads": np.zeros((4, 7), np.int32), "support_lane": np.zeros(0, np.uint8)}
     group = opened(tmp_path, shard_documents({"index": 3}, arrays))
-    assert dict(group.attrs) == {"format": 6, "index": 3}
+    assert dict(group.attrs) == {"format": 7, "index": 3}
     assert group["reads"].metadata.dimension_names == ("read_field", "read")
     assert {name: (array.shape, array.dtype) for name, array in group.arrays()} == {
         name: (values.shape, values.dtype) for name, values in arrays.items()
@@ -91,4 +91,4 @@ def test_the_root_lists_its_members_in_order_and_tells_the_format():
     root = root_document({"sample": "S"}, members)
 
     assert list(root["consolidated_metadata"]["metadata"]) == ["c1/base", "c2/base"]
-    assert root["attributes"] == {"format": 6, "sample": "S"}
+    assert root["attributes"] == {"format": 7, "sample": "S"}

@@ -150,7 +150,7 @@ def test_the_tree_of_a_store_shows_contigs_and_what_they_were_made_of(filled):
     tree = xarray.open_datatree(filled.url, engine="zarr")
     assert list(tree.children) == ["c1"]
     assert tree["c1"].base.shape == (10, 256, 1024)
-    assert (tree.attrs["format"], tree.attrs["sample"]) == (6, "NA1")
+    assert (tree.attrs["format"], tree.attrs["sample"]) == (7, "NA1")
 
 
 def test_a_shard_without_its_marker_is_not_done(filled, shards):
@@ -343,7 +343,7 @@ def test_a_store_of_format_1_is_refused_with_what_to_do(tmp_path):
     root = {"zarr_format": 3, "node_type": "group", "attributes": {}, "consolidated_metadata": {"metadata": members}}
     (tmp_path / "zarr.json").write_text(json.dumps(root))
     for use in (lambda store: store.contigs, lambda store: store.check_layout(), lambda store: store.reads("c1")):
-        with pytest.raises(StoreError, match=r"format 1, .* reads and writes 6: remove it, .* run diffbio ingest"):
+        with pytest.raises(StoreError, match=r"format 1, .* reads and writes 7: remove it, .* run diffbio ingest"):
             use(WindowStore(tmp_path, GRID))
 
 
